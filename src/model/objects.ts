@@ -61,6 +61,8 @@ export interface Service extends Meta<ServiceId> {
   readonly kind: "service";
   readonly spec: ServiceSpec;
   readonly previousSpec?: ServiceSpec;
+  /** The client's X-Registry-Auth, for the nodes that pull. Never shown by the API. */
+  readonly registryAuth?: string;
   /** Counts changes of the parts of the spec that concern tasks: a task whose specVersion is older is out of date. */
   readonly specVersion: number;
   readonly endpoint?: ServiceEndpoint;
@@ -99,6 +101,8 @@ export interface Task extends Meta<TaskId> {
   readonly nodeId?: NodeId;
   readonly spec: TaskSpec;
   readonly specVersion: number;
+  /** The service's, when the task was made. */
+  readonly registryAuth?: string;
   /** The service's endpoint as it is for this task (ports to publish, mode). */
   readonly endpoint?: ServiceEndpoint;
   readonly networks: readonly NetworkAttachment[];
