@@ -1,0 +1,25 @@
+// The api room's door: the Docker Engine API server, what it needs of the daemon, and what a room that adds routes uses. Example:
+//   const server = new ApiServer({ context, routes: [engineRoutes(engine)] });
+//   await server.listen([{ kind: "unix", path: "/run/skep/skep.sock" }]);
+export type {
+  ActiveSwarm,
+  ApiContext,
+  ConnectRequest,
+  ConnectTarget,
+  Features,
+  LocalNetworks,
+  NetworkConnections,
+  NetworkContainer,
+  NetworkCreateRequest,
+  NetworkResource,
+  NetworkService,
+  NetworkStatus,
+  NetworkStatusSource,
+  SwarmControl,
+  SwarmInit,
+  SwarmJoin,
+} from "./context.ts";
+export { errorReply, rpcError } from "./errors.ts";
+export { type ApiEvent, EventBus, eventJson, type NewEvent } from "./event-bus.ts";
+export { type ApiRequest, boolParam, type Handler, type HijackHandler, jsonBody, param, type Reply } from "./http.ts";
+export type { Method, RegisterRoutes, Router } from "./router.ts";
