@@ -1,5 +1,8 @@
-// The engine room's door: the container engine port. Example:
-//   const state = await engine.inspectContainer(id);
+// The engine room's door: the container engine port, and its Podman adapter.
+//
+//   const engine = new PodmanEngine({ socketPath: "/run/skep/podman.sock", log, own: { stateDir: "/run/skep/podman", storage: {} } });
+//   engine.onExit((exit) => log.info(exit, "a container ended"));
+//   await engine.start();
 export type {
   BindMount,
   ContainerCreate,
@@ -12,6 +15,18 @@ export type {
   Ulimit,
   VolumeMount,
 } from "./container-spec.ts";
+export type { ImageName } from "./image-names.ts";
+export {
+  familiarImageName,
+  familiarRepository,
+  fullImageName,
+  isImageId,
+  parseImageName,
+  printImageName,
+} from "./image-names.ts";
+export type { PodmanStorage } from "./podman-config.ts";
+export type { PodmanEngineOptions } from "./podman-engine.ts";
+export { PodmanEngine } from "./podman-engine.ts";
 export type {
   ContainerEngine,
   ContainerExit,

@@ -1,0 +1,58 @@
+// How our own `podman system service` is told to run: global flags, and, for storage of our own, a containers.conf of our own, so that
+// several skeps and the host's Podman live side by side. Starting and watching it is podman-service.ts.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { chooseRuntime, hasSystemd } from "./podman-host.ts";
+
+/** Where images and containers are kept. Nothing given: Podman's own default storage, shared with the `podman` command. */
+export interface PodmanStorage {
+  readonly root?: string | undefined;
+  readonly runroot?: string | undefined;
+}
+
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** The directory where conmon leaves exit codes, for storage of our own. Podman's default storage decides for itself. */
+export function tmpDirOf(storage: PodmanStorage): string | undefined {
+  return storage.runroot === undefined ? undefined : join(storage.runroot, "libpod");
+}
+
+/** The command line and environment; writes the configuration file that it names. */
+export async function podmanCommand(stateDir: string, storage: PodmanStorage, socketPath: string): Promise<Command> {
+  const systemd = await hasSystemd();
+  const runtime = await chooseRuntime();
+  const tmpdir = tmpDirOf(storage);
+  const args = [
+    ...(storage.root === undefined ? [] : ["--root", storage.root]),
+    ...(storage.runroot === undefined ? [] : ["--runroot", storage.runroot]),
+    ...(tmpdir === undefined ? [] : ["--tmpdir", tmpdir]),
+    ...(runtime === undefined ? [] : ["--runtime", runtime]),
+    ...(systemd ? [] : ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]),
+    ...["system", "service", "--time=0", `unix://${socketPath}`],
+  ];
+  // Podman's own health checks are systemd timers; skep runs health checks itself.
+  const env: NodeJS.ProcessEnv = { ...process.env, DISABLE_HC_SYSTEMD: "true" };
+  if (storage.root !== undefined || storage.runroot !== undefined) {
+    env.CONTAINERS_CONF = join(stateDir, "containers.conf");
+    await writeFile(env.CONTAINERS_CONF, OWN_CONFIG);
+  }
+  return { program: "podman", args, env };
+}
+
+/**
+ * The default capabilities are Docker's, pids are unlimited as Docker's are. Locks are files, since the default shared-memory locks are one
+ * pool for all storages of a host, and a second storage that starts afresh frees the locks of the first.
+ */
+const OWN_CONFIG = `[containers]
+default_capabilities = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+  "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"]
+default_sysctls = []
+log_driver = "k8s-file"
+pids_limit = 0
+[engine]
+lock_type = "file"
+`;

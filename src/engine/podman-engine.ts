@@ -1,0 +1,296 @@
+// The container engine port on Podman's REST service. Images are podman-images.ts, deaths exit-watch.ts, the service's life podman-service.ts;
+// here are the containers, and the thread that keeps the three together over Podman's restarts (#follow).
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { hasCode, messageOf } from "../model/errors.ts";
+import type { Log } from "../model/log.ts";
+import type { ContainerCreate } from "./container-spec.ts";
+import { ExitWatch } from "./exit-watch.ts";
+import { Gate } from "./gate.ts";
+import { PodmanClient } from "./http-client.ts";
+import { type Ceilings, ceilingsOf } from "./limits.ts";
+import { count, list, object, readContainer, readEvent, readListed, text } from "./podman-answers.ts";
+import { type PodmanStorage, tmpDirOf } from "./podman-config.ts";
+import { podmanError, startError } from "./podman-error.ts";
+import { exitDirOf, isAlive } from "./podman-host.ts";
+import { noSuchImage, PodmanImages } from "./podman-images.ts";
+import { readInfo } from "./podman-info.ts";
+import { PodmanService } from "./podman-service.ts";
+import type {
+  ContainerEngine,
+  ContainerExit,
+  ContainerState,
+  ContainerSummary,
+  EngineEvent,
+  EngineInfo,
+  ImageInfo,
+  ImportOptions,
+  PullOptions,
+  RemoveOptions,
+  StopOptions,
+} from "./port.ts";
+import { signalNumber, toSpecGenerator } from "./spec-generator.ts";
+import { stopProcess } from "./stop-container.ts";
+import { prepareMounts } from "./volumes.ts";
+
+export interface PodmanEngineOptions {
+  readonly socketPath: string;
+  readonly log: Log;
+  /** Run our own service: its state directory and storage. Absent: use the service that somebody else runs on the socket. */
+  readonly own?: { readonly stateDir: string; readonly storage: PodmanStorage };
+}
+
+/** Podman as skep's container engine. Nothing runs before `start`. */
+export class PodmanEngine implements ContainerEngine {
+  readonly socketPath: string;
+  readonly #log: Log;
+  readonly #client: PodmanClient;
+  readonly #service: PodmanService;
+  readonly #images: PodmanImages;
+  readonly #exits: ExitWatch;
+  readonly #own: PodmanEngineOptions["own"];
+  readonly #starts = new Gate(Math.min(16, Math.max(4, 2 * cpus().length)));
+  readonly #closed = new AbortController();
+  #following: Promise<void> | undefined;
+  #ceilings: Ceilings;
+  #rawInfo: Promise<unknown> | undefined;
+
+  constructor(options: PodmanEngineOptions) {
+    this.socketPath = options.socketPath;
+    this.#log = options.log;
+    this.#own = options.own;
+    this.#client = new PodmanClient(options.socketPath);
+    this.#service = new PodmanService({
+      client: this.#client,
+      log: options.log,
+      ...(options.own && { own: options.own }),
+    });
+    this.#images = new PodmanImages(this.#client);
+    this.#exits = new ExitWatch(options.log);
+  }
+
+  /** Resolves when Podman answers and exits are watched; subscribe with `onExit` before, to hear of deaths while we were away. */
+  async start(): Promise<void> {
+    if (this.#following !== undefined) return;
+    await this.#connected();
+    this.#following = this.#follow();
+  }
+
+  /** Lets go of Podman, which runs on. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.#service.close();
+    this.#exits.close();
+    await this.#following;
+    this.#client.close();
+  }
+
+  /** `close`, and also ends the Podman service if it is ours. Containers run on. */
+  async stopService(): Promise<void> {
+    await this.close();
+    await this.#service.stop();
+  }
+
+  ping(): Promise<void> {
+    return this.#service.ping();
+  }
+
+  async info(): Promise<EngineInfo> {
+    // Podman asks dpkg who owns its programs for each of these answers (150 ms), and they change only with Podman itself.
+    this.#rawInfo ??= this.#client.json("GET", "/libpod/info").catch((e: unknown) => {
+      this.#rawInfo = undefined;
+      throw e;
+    });
+    const [raw, containers, images] = await Promise.all([this.#rawInfo, this.#list({}), this.#images.count()]);
+    return readInfo(raw, containers, images);
+  }
+
+  imageExists(ref: string): Promise<ImageInfo | undefined> {
+    return this.#images.find(ref);
+  }
+
+  pullImage(ref: string, options: PullOptions = {}): Promise<ImageInfo> {
+    return this.#images.pull(ref, options);
+  }
+
+  tagImage(ref: string, name: string): Promise<void> {
+    return this.#images.tag(ref, name);
+  }
+
+  importImage(tar: NodeJS.ReadableStream, options: ImportOptions): Promise<ImageInfo> {
+    return this.#images.import(tar, options);
+  }
+
+  async createContainer(spec: ContainerCreate): Promise<{ id: string; warnings: string[] }> {
+    const mounts = await prepareMounts(this.#client, spec.mounts ?? []);
+    const json = toSpecGenerator({ ...spec, mounts }, this.#ceilings);
+    return this.#starts.run(async () => {
+      const create = () => this.#client.ask("POST", "/libpod/containers/create", { json });
+      let answer = await create();
+      if (answer.status === 404 || /image not known/.test(answer.body)) {
+        // The image may be there under a name that only we know how to look up.
+        if ((await this.imageExists(spec.image)) === undefined) throw noSuchImage(spec.image);
+        answer = await create();
+      }
+      if (answer.status >= 300) {
+        throw podmanError(`cannot create container ${spec.name}`, answer.status, answer.body);
+      }
+      const made = object(JSON.parse(answer.body));
+      return { id: text(made.Id), warnings: list(made.Warnings).map(text) };
+    });
+  }
+
+  async startContainer(id: string): Promise<{ pid: number }> {
+    return this.#starts.run(async () => {
+      this.#exits.started(id, new Date());
+      const answer = await this.#client.ask("POST", `/libpod/containers/${id}/start`);
+      if (answer.status >= 300 && answer.status !== 304) throw startError(id, answer.status, answer.body);
+      const raw = object(await this.#client.json("GET", `/libpod/containers/${id}/json`));
+      await this.#learnExitDir(text(raw.ConmonPidFile));
+      return { pid: readContainer(raw).pid };
+    });
+  }
+
+  async stopContainer(id: string, options: StopOptions): Promise<void> {
+    const raw = await this.#inspect(id);
+    if (raw === undefined) return;
+    const stopSignal = count(object(object(raw).Config).StopSignal) || signalNumber("SIGTERM");
+    await stopProcess(this, readContainer(raw), { ...options, stopSignal });
+  }
+
+  async killContainer(id: string, signal: string): Promise<void> {
+    await this.#client.json("POST", `/libpod/containers/${id}/kill`, { query: { signal: signalNumber(signal) } });
+  }
+
+  /** Ends a pause; not paused, or no such container, is success. */
+  async resumeContainer(id: string): Promise<void> {
+    const answer = await this.#client.ask("POST", `/libpod/containers/${id}/unpause`);
+    if (answer.status >= 300 && answer.status !== 404 && answer.status !== 409 && !/is not paused/.test(answer.body)) {
+      throw podmanError(`cannot resume container ${id}`, answer.status, answer.body);
+    }
+  }
+
+  async removeContainer(id: string, options: RemoveOptions = {}): Promise<void> {
+    const query = {
+      force: options.force ?? false,
+      v: options.volumes ?? false,
+      timeout: options.force ? 0 : undefined,
+    };
+    const answer = await this.#client.ask("DELETE", `/libpod/containers/${id}`, { query });
+    if (answer.status >= 300 && answer.status !== 404) {
+      throw podmanError(`cannot remove container ${id}`, answer.status, answer.body);
+    }
+    this.#exits.forget(id);
+  }
+
+  async inspectContainer(id: string): Promise<ContainerState | undefined> {
+    const raw = await this.#inspect(id);
+    return raw === undefined ? undefined : readContainer(raw);
+  }
+
+  listContainers(filter: { label: string }): Promise<ContainerSummary[]> {
+    return this.#list({ label: [filter.label] });
+  }
+
+  onExit(listener: (exit: ContainerExit) => void): () => void {
+    return this.#exits.onExit(listener);
+  }
+
+  async *events(signal: AbortSignal, since?: Date): AsyncGenerator<EngineEvent, void, void> {
+    let from = since;
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#events(signal, from)) {
+          if (from !== undefined && event.at <= from) continue; // Podman's `since` is in whole seconds
+          from = event.at;
+          yield event;
+        }
+      } catch (e) {
+        if (signal.aborted) return;
+        if (!hasCode(e, "unavailable")) throw e;
+      }
+      if (signal.aborted) return;
+      await this.#service.ensure();
+    }
+  }
+
+  /** One connection after the other: Podman's events as the second source of deaths, and a comparison whenever there was a gap. */
+  async #follow(): Promise<void> {
+    const { signal } = this.#closed;
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#events(signal, undefined)) this.#note(event);
+        if (!signal.aborted) this.#log.warn({}, "podman's event stream ended");
+      } catch (e) {
+        if (signal.aborted) return;
+        this.#log.warn({ error: messageOf(e) }, "podman's event stream broke off");
+      }
+      if (signal.aborted) return;
+      await this.#connected().catch((e: unknown) => {
+        if (!signal.aborted) this.#log.warn({ error: messageOf(e) }, "cannot catch up with podman; trying again");
+      });
+    }
+  }
+
+  #note(event: EngineEvent): void {
+    if (event.type !== "container") return;
+    if (event.action === "start") this.#exits.started(event.actorId, event.at);
+    if (event.action === "remove") this.#exits.forget(event.actorId);
+    if (event.action === "died") {
+      const exitCode = Number(event.attributes.containerExitCode ?? Number.NaN);
+      this.#exits.report({ id: event.actorId, exitCode: Number.isNaN(exitCode) ? 255 : exitCode, at: event.at });
+    }
+  }
+
+  async #connected(): Promise<void> {
+    await this.#service.ensure();
+    this.#rawInfo = undefined;
+    const { pid } = this.#service;
+    this.#ceilings = await ceilingsOf(pid ?? "self");
+    const tmpdir = this.#own && tmpDirOf(this.#own.storage);
+    if (tmpdir !== undefined) await this.#exits.arm(join(tmpdir, "exits"));
+    await this.#resync();
+  }
+
+  async #resync(): Promise<void> {
+    const all = await this.#list({});
+    const settled = await Promise.all(
+      all.map(async (c) => {
+        if (c.state !== "running" || c.pid === 0) return c;
+        if (this.#exits.dir === undefined) await this.#learnExitDir(await this.#conmonPidFile(c.id));
+        if (await isAlive(c.pid)) return c;
+        // Dead, and Podman's list does not know it yet: an inspection makes it look.
+        return (await this.inspectContainer(c.id)) ?? c;
+      }),
+    );
+    this.#exits.resync(settled);
+  }
+
+  /** Podman's default storage (or somebody's service) has an exit directory that only a running conmon tells. */
+  async #learnExitDir(conmonPidFile: string): Promise<void> {
+    if (this.#exits.dir !== undefined || conmonPidFile === "") return;
+    const dir = await exitDirOf(conmonPidFile);
+    if (dir !== undefined) await this.#exits.arm(dir);
+  }
+
+  async #conmonPidFile(id: string): Promise<string> {
+    return text(object(await this.#inspect(id)).ConmonPidFile);
+  }
+
+  async #inspect(id: string): Promise<unknown> {
+    const answer = await this.#client.ask("GET", `/libpod/containers/${encodeURIComponent(id)}/json`);
+    if (answer.status === 404) return undefined;
+    if (answer.status >= 300) throw podmanError(`cannot inspect container ${id}`, answer.status, answer.body);
+    return JSON.parse(answer.body);
+  }
+
+  async #list(filters: Record<string, string[]>): Promise<ContainerSummary[]> {
+    const query = { all: true, filters: JSON.stringify(filters) };
+    return list(await this.#client.json("GET", "/libpod/containers/json", { query })).map(readListed);
+  }
+
+  async *#events(signal: AbortSignal, since: Date | undefined): AsyncGenerator<EngineEvent, void, void> {
+    const query = { stream: true, since: since && Math.floor(since.getTime() / 1000) };
+    for await (const line of this.#client.lines("GET", "/libpod/events", { query, signal })) yield readEvent(line);
+  }
+}
