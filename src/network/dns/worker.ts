@@ -1,0 +1,131 @@
+// The resolver's own thread: owns every DNS socket, the table and the forwarder, so that a flood of queries never holds up the daemon, nor
+// a busy daemon the queries. Started by server.ts, which sends it changes (messages.ts).
+
+import { realpathSync } from "node:fs";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../model/errors.ts";
+import { Forwarder } from "./forward.ts";
+import { Listener } from "./listener.ts";
+import type { Change, OpenChange, Report, WorkerData } from "./messages.ts";
+import { NameTable } from "./names.ts";
+import { Responder } from "./responder.ts";
+import { askByTcp } from "./tcp-ask.ts";
+import { UdpAsker } from "./udp-ask.ts";
+import { readUpstreams, type Upstream, watchUpstreams } from "./upstreams.ts";
+
+class ResolverThread {
+  readonly #port: MessagePort;
+  readonly #names = new NameTable();
+  readonly #listeners = new Map<string, Listener>();
+  readonly #responder: Responder;
+  #hostUpstreams: Upstream[] = [];
+
+  constructor(port: MessagePort, data: WorkerData) {
+    this.#port = port;
+    const udp = new UdpAsker();
+    const forwarder = new Forwarder({
+      udp: (upstream, query, timeoutMs) => udp.ask(upstream, query, timeoutMs),
+      tcp: askByTcp,
+      nowMs: () => performance.now(),
+    });
+    this.#responder = new Responder({ names: this.#names, forwarder, hostUpstreams: () => this.#hostUpstreams });
+    this.#followHost(data.resolvConfPath);
+  }
+
+  /** Changes are applied in order, one batch at a time: "synced" is only sent when all before it is done. */
+  async apply(changes: readonly Change[]): Promise<void> {
+    for (const change of changes) {
+      try {
+        await this.#applyOne(change);
+      } catch (error) {
+        this.#warn(`cannot apply a DNS change: ${messageOf(error)}`, { "dns.change": change.op });
+      }
+    }
+  }
+
+  async #applyOne(change: Change): Promise<void> {
+    const names = this.#names;
+    switch (change.op) {
+      case "network":
+        return names.setNetwork(change.networkId, change.name, { ingress: change.ingress });
+      case "network gone":
+        return names.deleteNetwork(change.networkId);
+      case "service":
+        return names.setService(change.networkId, change.names);
+      case "service gone":
+        return names.deleteService(change.networkId, change.serviceId);
+      case "endpoint":
+        return names.setEndpoint(change.networkId, change.endpoint);
+      case "endpoint gone":
+        return names.deleteEndpoint(change.networkId, change.endpointId);
+      case "open":
+        return this.#open(change);
+      case "scope": {
+        const listener = this.#listeners.get(change.sandboxId);
+        if (listener !== undefined) listener.asker.networks = change.networks;
+        return;
+      }
+      case "close":
+        return this.#close(change.sandboxId);
+      case "sync":
+        return this.#report({ kind: "synced", seq: change.seq });
+    }
+  }
+
+  async #open(change: OpenChange): Promise<void> {
+    await this.#close(change.sandboxId);
+    const { networks, upstreams, keepsShortNames } = change;
+    const failed = (error: Error): void =>
+      this.#warn(`a DNS socket failed: ${error.message}`, { "sandbox.id": change.sandboxId });
+    const asker = { networks, upstreams, keepsShortNames, outstanding: { count: 0 } };
+    const listener = new Listener({ responder: this.#responder, asker, failed }, change.udpFd, change.tcpFd);
+    this.#listeners.set(change.sandboxId, listener);
+    await listener.ready;
+  }
+
+  async #close(sandboxId: string): Promise<void> {
+    const listener = this.#listeners.get(sandboxId);
+    this.#listeners.delete(sandboxId);
+    await listener?.close();
+  }
+
+  #followHost(path: string): void {
+    const failed = (reason: string): void => this.#warn(`cannot follow the host's resolvers: ${reason}`, { path });
+    try {
+      this.#hostUpstreams = readUpstreams(path);
+      const changed = (upstreams: Upstream[]): void => {
+        this.#hostUpstreams = upstreams;
+      };
+      watchUpstreams(path, existing(path), changed, failed);
+    } catch (error) {
+      failed(messageOf(error));
+    }
+  }
+
+  #warn(message: string, facts: Readonly<Record<string, string | number>>): void {
+    this.#report({ kind: "warning", message, facts });
+  }
+
+  #report(report: Report): void {
+    this.#port.postMessage(report);
+  }
+}
+
+/** Where a symlink leads, or the path itself when nothing is there yet. */
+function existing(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+// The one file of the room that acts when loaded: being a thread's entry is what it is for.
+if (parentPort !== null) {
+  const port = parentPort;
+  const thread = new ResolverThread(port, workerData as WorkerData);
+  let turn = Promise.resolve();
+  port.on("message", (changes: readonly Change[]) => {
+    turn = turn.then(() => thread.apply(changes));
+  });
+}
