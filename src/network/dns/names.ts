@@ -2,6 +2,7 @@
 // responder.ts joins the two. What Docker answers for each kind of name is in the reference of the real thing: service name → VIP,
 // tasks.<service> → task addresses, container names, aliases, PTR of task addresses only.
 
+import { isIP } from "node:net";
 import { SkepError } from "../../model/errors.ts";
 
 /** A service as one network sees it. `vip` is what its names resolve to; without it (dnsrr) they resolve to its endpoints. */
@@ -283,34 +284,24 @@ function flatten(givers: Iterable<readonly string[]>): { v4: Lookup; v6: Lookup 
  */
 export function packAddress(text: string): Uint8Array {
   const address = text.split("/", 1)[0] ?? "";
-  return address.includes(":") ? packV6(address) : packV4(address);
+  const version = isIP(address);
+  if (version === 0 || address.includes("%")) throw notAnAddress(text);
+  return version === 4 ? Uint8Array.from(address.split("."), Number) : packV6(address);
 }
 
-function packV4(address: string): Uint8Array {
-  const parts = address.split(".");
-  const bytes = parts.map((part) => (/^\d{1,3}$/.test(part) ? Number(part) : 256));
-  if (bytes.length !== 4 || bytes.some((byte) => byte > 255)) throw notAnAddress(address);
-  return Uint8Array.from(bytes);
-}
-
+/** @param address a valid one */
 function packV6(address: string): Uint8Array {
-  const [head = "", tail] = address.split("::", 2);
-  const groups = (part: string): number[] => (part === "" ? [] : part.split(":").flatMap(groupsOf));
-  const before = groups(head);
-  const after = tail === undefined ? [] : groups(tail);
-  const gap = 8 - before.length - after.length;
-  if (tail === undefined ? gap !== 0 : gap < 0) throw notAnAddress(address);
-  const words = [...before, ...new Array<number>(gap).fill(0), ...after];
-  return Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff]));
+  const [head = "", tail = ""] = address.split("::");
+  const before = head === "" ? [] : head.split(":").flatMap(wordsOf);
+  const after = tail === "" ? [] : tail.split(":").flatMap(wordsOf);
+  const gap = new Array<number>(8 - before.length - after.length).fill(0);
+  return Uint8Array.from([...before, ...gap, ...after].flatMap((word) => [word >> 8, word & 0xff]));
 }
 
-function groupsOf(group: string): number[] {
-  if (group.includes(".")) {
-    const [a = 0, b = 0, c = 0, d = 0] = packV4(group);
-    return [(a << 8) | b, (c << 8) | d];
-  }
-  if (!/^[0-9a-f]{1,4}$/i.test(group)) throw notAnAddress(group);
-  return [Number.parseInt(group, 16)];
+function wordsOf(group: string): number[] {
+  if (!group.includes(".")) return [Number.parseInt(group, 16)];
+  const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
+  return [(a << 8) | b, (c << 8) | d];
 }
 
 function notAnAddress(text: string): SkepError {

@@ -84,8 +84,9 @@ function readName(packet: Uint8Array, query: Query): number {
     if (at >= packet.length) return 0;
     const label = packet[at++]!;
     if (label === 0) break;
-    if (label > MAX_LABEL_BYTES || length + label + 2 > MAX_NAME_BYTES || at + label > packet.length) return 0;
     if (length > 0) scratch[length++] = 0x2e;
+    // On the wire a name has two bytes more than its text: the first label's length and the final zero.
+    if (label > MAX_LABEL_BYTES || length + label + 2 > MAX_NAME_BYTES || at + label > packet.length) return 0;
     for (const end = at + label; at < end; at++) {
       const byte = packet[at]!;
       if (byte === 0x2e || byte <= 0x20 || byte >= 0x7f) ours = false;
