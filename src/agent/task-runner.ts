@@ -4,7 +4,7 @@ import { type Clock, timestamp } from "../model/clock.ts";
 import { hasCode, messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import { type Task, type TaskStatus, taskName } from "../model/objects.ts";
-import { isTerminal, isWantedAlive, type TaskState } from "../model/task-state.ts";
+import { isAfter, isTerminal, isWantedAlive, type TaskState } from "../model/task-state.ts";
 import { type NodeNetwork, type Sandbox, type SandboxSpec, sandboxIdOf } from "../network/index.ts";
 import { containerOf, stopGraceMs } from "./container-of-task.ts";
 import type { Images } from "./images.ts";
@@ -169,13 +169,19 @@ export class TaskRunner {
 
   async #prepare(): Promise<void> {
     if (this.#stale()) return;
-    if (this.#status.state !== "ready") this.#report("preparing", "preparing");
+    this.#report("preparing", "preparing");
     const image = this.#task.spec.ContainerSpec?.Image ?? "";
     await this.#needs.images.ensure(image, this.#task.registryAuth);
     if (this.#stale()) return;
     const sandbox = await this.#plumb();
+    const { engine, network } = this.#needs;
+    if (this.#presence === "exited") {
+      // It was started and died before this daemon's last life could say so: "ready" needs one that never ran.
+      await engine.removeContainer(this.#container!.id, { force: true, volumes: true });
+      this.#container = undefined;
+      this.#presence = "none";
+    }
     if (!this.#container) {
-      const { engine, network } = this.#needs;
       const { id } = await engine.createContainer(containerOf(this.#task, sandbox.netnsPath, sandbox.files));
       this.#container = { id, pid: 0, exitCode: 0 };
       this.#presence = "created";
@@ -229,7 +235,7 @@ export class TaskRunner {
 
   #report(state: TaskState, message: string, err?: string): void {
     const container = this.#container;
-    if (isTerminal(this.#status.state) || (this.#status.state === state && state !== "running")) return;
+    if (!isAfter(state, this.#status.state) || isTerminal(this.#status.state)) return;
     this.#status = {
       timestamp: timestamp(this.#needs.clock.now()),
       state,
