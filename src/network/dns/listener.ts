@@ -1,10 +1,11 @@
 // The two sockets of one sandbox: packets off them to the responder, answers back. Runs in the worker.
 
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
-import { MAX_TCP_BYTES, MAX_UDP_BYTES } from "./packet.ts";
+import type { Sender } from "../../kernel/index.ts";
+import { MAX_TCP_BYTES } from "./packet.ts";
 import type { Asker, Responder } from "./responder.ts";
 import { FrameReader, frame } from "./tcp-frames.ts";
+import { UdpPort } from "./udp-port.ts";
 
 /** A TCP client that says nothing for this long is cut off (RFC 7766 asks for some seconds). */
 const TCP_IDLE_MS = 10_000;
@@ -13,66 +14,52 @@ const TCP_CLIENTS = 256;
 /** A client that asks and does not read: beyond this it is cut off. */
 const TCP_UNREAD_BYTES = 1 << 20;
 
-const udpOut = Buffer.allocUnsafeSlow(MAX_UDP_BYTES);
 const tcpOut = Buffer.allocUnsafeSlow(MAX_TCP_BYTES);
+
+/** What a Listener needs besides its descriptors. */
+type Needs = { responder: Responder; asker: Asker; failed: (error: unknown) => void };
 
 export class Listener {
   readonly asker: Asker;
   readonly #responder: Responder;
-  readonly #udp: UdpSocket;
+  readonly #udp: UdpPort;
   readonly #tcp: Server;
   readonly #clients = new Set<Socket>();
-  #closed = false;
 
-  /** Takes both descriptors over. `ready` resolves when queries are answered, and rejects when a descriptor is no such socket. */
-  readonly ready: Promise<void>;
-
-  constructor(
-    needs: { responder: Responder; asker: Asker; failed: (error: Error) => void },
-    udpFd: number,
-    tcpFd: number,
-  ) {
+  private constructor(needs: Needs, udpFd: number) {
     this.#responder = needs.responder;
     this.asker = needs.asker;
-    this.#udp = createSocket("udp4");
-    this.#udp.on("message", (packet, from) => this.#datagram(packet, from.port, from.address));
+    this.#udp = new UdpPort(udpFd, (packet, out, sender) => this.#datagram(packet, out, sender), needs.failed);
     this.#tcp = createServer((client) => this.#client(client));
     this.#tcp.maxConnections = TCP_CLIENTS;
-    this.ready = new Promise<void>((resolve, reject) => {
-      let left = 2;
-      const one = (): void => {
-        if (--left === 0) resolve();
-      };
-      this.#udp.once("error", reject);
-      this.#tcp.once("error", reject);
-      this.#udp.bind({ fd: udpFd, exclusive: true }, one);
-      this.#tcp.listen({ fd: tcpFd }, one);
+  }
+
+  /** Takes both descriptors over; resolves when queries are answered, and rejects when the TCP one is no listening socket. */
+  static async open(needs: Needs, udpFd: number, tcpFd: number): Promise<Listener> {
+    const listener = new Listener(needs, udpFd);
+    const server = listener.#tcp;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ fd: tcpFd }, resolve);
     });
-    this.#udp.on("error", needs.failed);
-    this.#tcp.on("error", needs.failed);
+    server.on("error", needs.failed);
+    return listener;
   }
 
   /** Stops answering; resolves when both sockets are closed, so that the port is free. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#udp.close();
     for (const client of this.#clients) client.destroy();
-    const gone = [this.#udp, this.#tcp].map((socket) => new Promise<void>((resolve) => socket.close(() => resolve())));
-    await Promise.all(gone);
+    await new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
   }
 
-  #datagram(packet: Buffer, port: number, address: string): void {
-    const length = this.#responder.answer(packet, this.asker, "udp", udpOut);
-    if (length > 0) this.#udp.send(Buffer.from(udpOut.subarray(0, length)), port, address);
-    else if (length < 0) this.#forwardDatagram(packet, port, address);
-  }
-
-  #forwardDatagram(packet: Buffer, port: number, address: string): void {
-    this.#responder.forward(packet, this.asker, "udp").then(
-      (response) => {
-        if (!this.#closed) this.#udp.send(response, port, address);
-      },
-      (error) => this.#udp.emit("error", error),
-    );
+  #datagram(packet: Buffer, out: Buffer, sender: () => Sender): number {
+    const length = this.#responder.answer(packet, this.asker, "udp", out);
+    if (length >= 0) return length;
+    const from = sender();
+    const kept = Buffer.from(packet); // the batch's memory is used again
+    void this.#responder.forward(kept, this.asker, "udp").then((response) => this.#udp.send(response, from));
+    return -1;
   }
 
   #client(client: Socket): void {

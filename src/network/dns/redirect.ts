@@ -28,7 +28,7 @@ export function removeRedirect(): string {
   return `table ip ${REDIRECT_TABLE}\ndelete table ip ${REDIRECT_TABLE}\n`;
 }
 
-/** The port that rules of an earlier daemon lead to, from `nft list table ip skep_dns`; undefined when it says none. */
+/** The port that rules of an earlier daemon lead to, read from the listing of our table; undefined when it says none. */
 export function portOfRedirect(listing: string): number | undefined {
   const port = /udp dport 53 dnat to 127\.0\.0\.11:(\d{1,5})/.exec(listing)?.[1];
   return port === undefined ? undefined : Number(port);

@@ -2,16 +2,18 @@
 // sandbox to it (redirect.ts). Sockets are made here, in the sandbox's namespace, and handed to the thread as descriptors.
 
 import { Worker } from "node:worker_threads";
+import { closeFd, isErrno, Nft, portOf, tcpListenerIn, udpSocketIn } from "../../kernel/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
 import type { Change, NameChange, Report, WorkerData } from "./messages.ts";
 import { type EndpointNames, packAddress, type ServiceNames } from "./names.ts";
-import { closeFd, nftIn, tcpListenerIn, udpSocketIn } from "./netns-local.ts";
 import { portOfRedirect, REDIRECT_TABLE, RESOLVER_ADDRESS, redirectRules } from "./redirect.ts";
 import { toUpstreams } from "./upstreams.ts";
 import { WantedNames } from "./wanted.ts";
 
 /** A UDP port may be free where the TCP port of that number is not: then another is tried. */
 const PORT_TRIES = 16;
+/** Queries that wait while the thread is busy elsewhere: some thousand small packets. */
+const RECEIVE_BUFFER_BYTES = 1 << 20;
 
 /** What DnsServer tells its owner. */
 export type DnsLog = { warn(facts: Record<string, string | number>, message: string): void };
@@ -118,11 +120,11 @@ export class DnsServer {
     const known = this.#listening.get(spec.sandboxId);
     if (known !== undefined) await this.#closeSockets(spec.sandboxId);
     try {
-      const before = known?.port ?? (spec.fresh === true ? undefined : await this.#adoptedPort(spec.netnsPath));
+      const before = known?.port ?? (spec.fresh === true ? undefined : adoptedPort(spec.netnsPath));
       const listening: Listening = { spec, networks: spec.networks, port: before ?? 0 };
       this.#open(listening);
       this.#listening.set(spec.sandboxId, listening);
-      await nftIn(spec.netnsPath, ["-f", "-"], redirectRules(listening.port));
+      redirect(spec.netnsPath, listening.port);
     } catch (error) {
       await this.close(spec.sandboxId);
       const facts = { "sandbox.id": spec.sandboxId };
@@ -151,12 +153,6 @@ export class DnsServer {
   async #closeSockets(sandboxId: string): Promise<void> {
     this.#send({ op: "close", sandboxId });
     await this.flush();
-  }
-
-  async #adoptedPort(netnsPath: string): Promise<number | undefined> {
-    const listing = await nftIn(netnsPath, ["list", "tables", "ip"]);
-    if (!listing.includes(REDIRECT_TABLE)) return undefined;
-    return portOfRedirect(await nftIn(netnsPath, ["list", "table", "ip", REDIRECT_TABLE]));
   }
 
   /** Makes both sockets on one port, the wanted one if it is free, and hands them to the thread. */
@@ -212,17 +208,12 @@ export class DnsServer {
 
   #reopen(listening: Listening): void {
     const before = listening.port;
-    const failed = (error: unknown): void =>
-      this.#log.warn(
-        { "sandbox.id": listening.spec.sandboxId, "error.message": messageOf(error) },
-        "cannot answer DNS again",
-      );
     try {
       this.#open(listening);
-      if (listening.port === before) return;
-      nftIn(listening.spec.netnsPath, ["-f", "-"], redirectRules(listening.port)).catch(failed);
+      if (listening.port !== before) redirect(listening.spec.netnsPath, listening.port);
     } catch (error) {
-      failed(error);
+      const facts = { "sandbox.id": listening.spec.sandboxId, "error.message": messageOf(error) };
+      this.#log.warn(facts, "cannot answer DNS again");
     }
   }
 
@@ -241,24 +232,43 @@ export class DnsServer {
   }
 }
 
+/** The port that an earlier daemon's rules lead to; undefined where there are none. */
+function adoptedPort(netnsPath: string): number | undefined {
+  using nft = Nft.open(netnsPath);
+  try {
+    return portOfRedirect(nft.run(`list table ip ${REDIRECT_TABLE}`));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function redirect(netnsPath: string, port: number): void {
+  using nft = Nft.open(netnsPath);
+  nft.run(redirectRules(port));
+}
+
 function openPair(netnsPath: string, wanted: number): { udpFd: number; tcpFd: number; port: number } {
   let failure: unknown;
   for (let tries = 0; tries < PORT_TRIES; tries++) {
-    // Only the first try is for the wanted port: whoever has it now keeps it.
-    const askFor = tries === 0 ? wanted : 0;
     try {
-      const udp = udpSocketIn(netnsPath, RESOLVER_ADDRESS, askFor);
-      try {
-        const tcp = tcpListenerIn(netnsPath, RESOLVER_ADDRESS, udp.port);
-        return { udpFd: udp.fd, tcpFd: tcp.fd, port: udp.port };
-      } catch (error) {
-        closeFd(udp.fd);
-        throw error;
-      }
+      // Only the first try is for the wanted port: whoever has it now keeps it.
+      return openBoth(netnsPath, tries === 0 ? wanted : 0);
     } catch (error) {
       failure = error;
-      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") break;
+      if (!isErrno(error, "EADDRINUSE")) break;
     }
   }
   throw failure;
+}
+
+function openBoth(netnsPath: string, wanted: number): { udpFd: number; tcpFd: number; port: number } {
+  const udpFd = udpSocketIn(netnsPath, RESOLVER_ADDRESS, wanted, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+  try {
+    const port = portOf(udpFd);
+    return { udpFd, tcpFd: tcpListenerIn(netnsPath, RESOLVER_ADDRESS, port), port };
+  } catch (error) {
+    closeFd(udpFd);
+    throw error;
+  }
 }

@@ -75,12 +75,11 @@ class ResolverThread {
   async #open(change: OpenChange): Promise<void> {
     await this.#close(change.sandboxId);
     const { networks, upstreams, keepsShortNames } = change;
-    const failed = (error: Error): void =>
-      this.#warn(`a DNS socket failed: ${error.message}`, { "sandbox.id": change.sandboxId });
+    const failed = (error: unknown): void =>
+      this.#warn(`a DNS socket failed: ${messageOf(error)}`, { "sandbox.id": change.sandboxId });
     const asker = { networks, upstreams, keepsShortNames, outstanding: { count: 0 } };
-    const listener = new Listener({ responder: this.#responder, asker, failed }, change.udpFd, change.tcpFd);
-    this.#listeners.set(change.sandboxId, listener);
-    await listener.ready;
+    const needs = { responder: this.#responder, asker, failed };
+    this.#listeners.set(change.sandboxId, await Listener.open(needs, change.udpFd, change.tcpFd));
   }
 
   async #close(sandboxId: string): Promise<void> {
