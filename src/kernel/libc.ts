@@ -24,6 +24,8 @@ export const SO_REUSEADDR = 2;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_RCVTIMEO = 20;
+export const SO_PROTOCOL = 38;
+export const SO_DOMAIN = 39;
 export const SOL_IP = 0;
 export const IP_FREEBIND = 15;
 export const SOL_IPV6 = 41;
@@ -33,6 +35,9 @@ export const O_RDONLY = 0;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
+export const MFD_CLOEXEC = 1;
 export const F_GETFL = 3;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
@@ -58,6 +63,8 @@ export interface Libc {
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   fcntl(fd: number, command: number, argument: number): number;
   ioctl(fd: number, request: number, argument: number): number;
+  memfd_create(name: string, flags: number): number;
+  getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
 }
 
@@ -91,6 +98,13 @@ export function int32(value: number): Uint8Array {
   return bytes;
 }
 
+/** A socket's option (SOL_SOCKET) as a number, or undefined if the descriptor is not a socket's. */
+export function socketOption(fd: number, name: number): number | undefined {
+  const value = int32(0);
+  if (libc().getsockopt(fd, SOL_SOCKET, name, value, int32(4)) !== 0) return undefined;
+  return new DataView(value.buffer).getInt32(0, true);
+}
+
 function bindLibc(): Libc {
   const lib = koffi.load("libc.so.6");
   // long, not ssize_t: the same thing on every Linux, and koffi knows no ssize_t
@@ -116,6 +130,8 @@ function bindLibc(): Libc {
     poll: lib.func("int poll(void *fds, unsigned long n, int timeout)"),
     fcntl: variadicInt(lib.func("int fcntl(int fd, int cmd, ...)"), "int"),
     ioctl: variadicInt(lib.func("int ioctl(int fd, unsigned long request, ...)"), "long"),
+    memfd_create: lib.func("int memfd_create(const char *name, unsigned int flags)"),
+    getsockopt: lib.func("int getsockopt(int fd, int level, int name, void *value, void *len)"),
     setsockopt: lib.func("int setsockopt(int fd, int level, int name, const void *value, unsigned int len)"),
   };
 }

@@ -1,8 +1,22 @@
 // nftables in this process, through libnftables (libnftables(3)): what `nft -f -` does, without the fork. One context belongs to one
 // namespace. The rules themselves are their owners' business (network/).
+import { readdirSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import koffi from "koffi";
 import { KernelError } from "./errno.ts";
+import {
+  AF_NETLINK,
+  check,
+  F_GETFD,
+  F_SETFD,
+  FD_CLOEXEC,
+  libc,
+  MFD_CLOEXEC,
+  SO_DOMAIN,
+  SO_PROTOCOL,
+  socketOption,
+} from "./libc.ts";
+import { NETLINK_NETFILTER } from "./netlink-socket.ts";
 import { closeFd, inNetns, type NetnsRef, openNetnsFd } from "./netns.ts";
 
 const OUTPUT_HANDLE = 1 << 3; // NFT_CTX_OUTPUT_*: include/nftables/libnftables.h
@@ -36,6 +50,7 @@ interface LibNftables {
   bufferError(context: bigint): number;
   setFlags(context: bigint, flags: number): void;
   run(context: bigint, script: string): number;
+  runFile(context: bigint, path: string): number;
   output(context: bigint): string;
   errors(context: bigint): string;
 }
@@ -63,6 +78,7 @@ export class Nft {
     try {
       // The nfnetlink socket is opened here (nft_ctx_new), but each run opens a second one to learn interface names: so both must be inside.
       const context = inNetns(fd, () => lib.create(0));
+      sealNetfilterSockets();
       if (context === null || lib.bufferOutput(context) !== 0 || lib.bufferError(context) !== 0) {
         throw new KernelError("nft_ctx_new", constants.errno.ENOMEM);
       }
@@ -105,12 +121,22 @@ export class Nft {
       throw new KernelError("nft", constants.errno.EBADF, { what: "run an nft script after close" });
     return inNetns(this.#netns, () => {
       this.#lib.setFlags(context, flags);
-      const failed = this.#lib.run(context, script) !== 0;
-      // both are always fetched: reading is what empties them
-      const [output, errors] = [this.#lib.output(context), this.#lib.errors(context)];
-      if (failed) throw new NftError(errors, script);
-      return output;
+      const first = this.#attempt(context, () => this.#lib.run(context, script));
+      if (first.errors === undefined) return first.output;
+      // Nothing was done. Only of a script in a file does nft say which line it means, so it has to say it again; should the script pass
+      // this time, because what was missing has come meanwhile, then it has been run, once, and all is well.
+      const again = withScriptFile(script, (path) => this.#attempt(context, () => this.#lib.runFile(context, path)));
+      if (again.errors !== undefined) throw new NftError(again.errors, script);
+      return again.output;
     });
+  }
+
+  #attempt(context: bigint, run: () => number): { output: string; errors: string | undefined } {
+    const failed = run() !== 0;
+    // Both are always fetched: that is what empties them. Text left in the C library's hands would be flushed at exit, into a library
+    // that koffi has unloaded by then.
+    const [output, errors] = [this.#lib.output(context), this.#lib.errors(context)];
+    return { output, errors: failed ? errors : undefined };
   }
 }
 
@@ -134,13 +160,36 @@ function load(): LibNftables {
     bufferError: lib.func("int nft_ctx_buffer_error(void *ctx)"),
     setFlags: lib.func("void nft_ctx_output_set_flags(void *ctx, unsigned int flags)"),
     run: lib.func("int nft_run_cmd_from_buffer(void *ctx, const char *buf)"),
+    runFile: lib.func("int nft_run_cmd_from_filename(void *ctx, const char *path)"),
     output: lib.func("const char *nft_ctx_get_output_buffer(void *ctx)"),
     errors: lib.func("const char *nft_ctx_get_error_buffer(void *ctx)"),
   };
   return bound;
 }
 
-// `<cmdline>:3:9-14: Error: Could not process rule: No such file or directory`. Only the first line is nft's own: the next quote the script.
+/** Gives the script a path for the time of `use`: a file in memory only. */
+function withScriptFile<T>(script: string, use: (path: string) => T): T {
+  const fd = check("memfd_create", libc().memfd_create("nft", MFD_CLOEXEC));
+  try {
+    writeSync(fd, script);
+    return use(`/proc/thread-self/fd/${fd}`);
+  } finally {
+    closeFd(fd);
+  }
+}
+
+// libnftables opens its socket without SOCK_CLOEXEC and does not say which it is; a child that inherited it would hold the namespace.
+function sealNetfilterSockets(): void {
+  const c = libc();
+  for (const name of readdirSync("/proc/self/fd")) {
+    const fd = Number(name);
+    if (c.fcntl(fd, F_GETFD, 0) !== 0) continue; // sealed already, or closed (the directory's own)
+    if (socketOption(fd, SO_DOMAIN) !== AF_NETLINK || socketOption(fd, SO_PROTOCOL) !== NETLINK_NETFILTER) continue;
+    check("fcntl", c.fcntl(fd, F_SETFD, FD_CLOEXEC), "seal nft's socket");
+  }
+}
+
+// `/proc/…/fd/7:3:9-14: Error: Could not process rule: No such file or directory`. Only the first line is nft's own: the next quote the script.
 function locate(errors: string): { number: number; text: string } {
   const first = errors.split("\n").find((l) => l.trim() !== "") ?? "failed without a word";
   const found = /^[^:]*:(\d+):\d+(?:-\d+)?: (?:Error: )?(.*)$/.exec(first);
