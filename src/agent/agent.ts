@@ -6,7 +6,8 @@ import { messageOf } from "../model/errors.ts";
 import type { NodeId, TaskId } from "../model/ids.ts";
 import type { Log } from "../model/log.ts";
 import type { NodeDescription, Task } from "../model/objects.ts";
-import type { NodeNetwork } from "../network/index.ts";
+import type { NodeNetwork, Sandbox } from "../network/index.ts";
+import { AttachmentRunner } from "./attachment-runner.ts";
 import { TASK_LABEL } from "./container-of-task.ts";
 import { Images } from "./images.ts";
 import { Limiter } from "./limiter.ts";
@@ -16,6 +17,8 @@ import { type RunnerNeeds, TaskRunner } from "./task-runner.ts";
 /** Creates and starts in flight at once. More do not make Podman faster: it works under a lock of its storage. */
 const TASKS_AT_ONCE = 8;
 const RECONNECT_MS = 500;
+
+type Runner = TaskRunner | AttachmentRunner;
 
 export interface AgentNeeds {
   readonly nodeId: NodeId;
@@ -31,7 +34,7 @@ export class Agent {
   readonly #needs: AgentNeeds;
   readonly #runnerNeeds: RunnerNeeds;
   readonly #reporter: Reporter;
-  readonly #runners = new Map<TaskId, { runner: TaskRunner; done: Promise<void> }>();
+  readonly #runners = new Map<TaskId, { runner: Runner; done: Promise<void> }>();
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -65,6 +68,12 @@ export class Agent {
     await Promise.all([...this.#runners.values()].map((r) => r.done));
   }
 
+  /** The sandbox of an attachment on this node, once it is plumbed. */
+  attachment(taskId: TaskId): Sandbox | undefined {
+    const runner = this.#runners.get(taskId)?.runner;
+    return runner instanceof AttachmentRunner ? runner.sandbox : undefined;
+  }
+
   async #follow(): Promise<void> {
     const { dispatcher, nodeId, description, clock, log } = this.#needs;
     const { signal } = this.#stopping;
@@ -96,7 +105,9 @@ export class Agent {
       known.runner.update(task);
       return;
     }
-    const runner = new TaskRunner(this.#runnerNeeds, task, found);
+    const runner = task.spec.NetworkAttachmentSpec
+      ? new AttachmentRunner(this.#runnerNeeds, task)
+      : new TaskRunner(this.#runnerNeeds, task, found);
     const done = runner.run(this.#stopping.signal).finally(() => this.#runners.delete(task.id));
     this.#runners.set(task.id, { runner, done });
   }

@@ -5,12 +5,14 @@ import { hasCode, messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import { type Task, type TaskStatus, taskName } from "../model/objects.ts";
 import { isAfter, isTerminal, isWantedAlive, type TaskState } from "../model/task-state.ts";
-import { type NodeNetwork, type Sandbox, type SandboxSpec, sandboxIdOf } from "../network/index.ts";
+import { type NodeNetwork, type Sandbox, sandboxIdOf } from "../network/index.ts";
 import { containerOf, stopGraceMs } from "./container-of-task.ts";
 import type { Images } from "./images.ts";
 import type { Limiter } from "./limiter.ts";
 import { type ContainerPresence, nextStep, type Step } from "./next-step.ts";
 import type { Reporter } from "./reporter.ts";
+import { sandboxOf } from "./sandbox-of-task.ts";
+import { Wakeup } from "./wakeup.ts";
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
@@ -30,18 +32,18 @@ export class TaskRunner {
   readonly #needs: RunnerNeeds;
   readonly #log: Log;
   readonly sandboxId: string;
+  readonly #wakeup: Wakeup;
   #task: Task;
   #status: TaskStatus;
   #released = false;
   #plumbed = false;
   #presence: ContainerPresence = "none";
   #container: { id: string; pid: number; exitCode: number } | undefined;
-  #wake: (() => void) | undefined;
-  #dirty = false;
 
   constructor(needs: RunnerNeeds, task: Task, found?: ContainerSummary) {
     this.#needs = needs;
     this.#log = needs.log.child({ "task.id": task.id, "task.name": taskName(task) });
+    this.#wakeup = new Wakeup(needs.clock);
     this.#task = task;
     this.#status = task.status;
     this.sandboxId = sandboxIdOf(task.id);
@@ -63,14 +65,14 @@ export class TaskRunner {
   /** The managers changed their wish. */
   update(task: Task): void {
     this.#task = task;
-    this.#nudge();
+    this.#wakeup.now();
   }
 
   /** The task's record is gone from the store. */
   release(): void {
     this.#released = true;
     this.#needs.reporter.forget(this.#task.id);
-    this.#nudge();
+    this.#wakeup.now();
   }
 
   /** The container's process is gone. Its address is taken out of the balancer before anything else happens. */
@@ -81,18 +83,18 @@ export class TaskRunner {
     void this.#needs.network
       .leave(this.sandboxId)
       .catch((e) => this.#log.error({ error: messageOf(e) }, "cannot take a dead task out of the balancer"))
-      .finally(() => this.#nudge());
+      .finally(() => this.#wakeup.now());
   }
 
   /** Works until the task is erased, or until `signal` aborts: then everything stays as it is, to be adopted by the next daemon. */
   async run(signal: AbortSignal): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
-    signal.addEventListener("abort", () => this.#nudge(), { once: true });
+    signal.addEventListener("abort", () => this.#wakeup.now(), { once: true });
     while (!signal.aborted) {
-      this.#dirty = false;
+      this.#wakeup.rest();
       const step = this.#next();
       if (step === "wait") {
-        await this.#change();
+        await this.#wakeup.wait();
         continue;
       }
       try {
@@ -102,7 +104,7 @@ export class TaskRunner {
       } catch (e) {
         if (signal.aborted) return;
         this.#log.warn({ step, error: messageOf(e) }, "a step failed; will try again");
-        await this.#change(retryMs);
+        await this.#wakeup.wait(retryMs);
         retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
       }
     }
@@ -209,7 +211,7 @@ export class TaskRunner {
   }
 
   async #plumb(): Promise<Sandbox> {
-    const sandbox = await this.#needs.network.ensureSandbox(this.#sandboxSpec());
+    const sandbox = await this.#needs.network.ensureSandbox(sandboxOf(this.#task));
     this.#plumbed = true;
     if (this.#container) {
       const containerId = this.#container.id;
@@ -254,41 +256,6 @@ export class TaskRunner {
 
   #hostname(containerId: string): string {
     return this.#task.spec.ContainerSpec?.Hostname || containerId.slice(0, 12);
-  }
-
-  #sandboxSpec(): SandboxSpec {
-    const task = this.#task;
-    const dns = task.spec.ContainerSpec?.DNSConfig ?? {};
-    return {
-      id: this.sandboxId,
-      taskId: task.id,
-      taskName: taskName(task),
-      ...(task.serviceId ? { serviceId: task.serviceId } : {}),
-      serviceName: task.serviceName,
-      attachments: task.networks,
-      dns: {
-        ...(dns.Nameservers ? { nameservers: [...dns.Nameservers] } : {}),
-        ...(dns.Search ? { search: [...dns.Search] } : {}),
-        ...(dns.Options ? { options: [...dns.Options] } : {}),
-      },
-      hosts: task.spec.ContainerSpec?.Hosts ?? [],
-    };
-  }
-
-  #nudge(): void {
-    this.#dirty = true;
-    this.#wake?.();
-  }
-
-  /** Resolves at the next change, or after `ms`. */
-  async #change(ms?: number): Promise<void> {
-    if (this.#dirty) return;
-    const timer = ms === undefined ? undefined : this.#needs.clock.after(ms, () => this.#wake?.());
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    this.#wake = undefined;
-    timer?.cancel();
   }
 }
 
