@@ -9,7 +9,8 @@ export const TRY_MS = 2000;
 export const TOTAL_MS = 4500;
 /** Outstanding queries of one container (Docker's maxConcurrent). More are answered SERVFAIL at once. */
 export const MAX_OUTSTANDING = 1024;
-
+/** How often a silent resolver is asked, time permitting. */
+const ROUNDS = 2;
 const RCODE_SERVFAIL = 2;
 const RCODE_REFUSED = 5;
 
@@ -55,19 +56,26 @@ export class Forwarder {
   async #askInTurn(query: Buffer, upstreams: readonly Upstream[], ask: Ask): Promise<Buffer | undefined> {
     const deadline = this.#nowMs() + TOTAL_MS;
     let second: Buffer | undefined;
-    for (const upstream of upstreams) {
-      const leftMs = Math.min(TRY_MS, deadline - this.#nowMs());
-      if (leftMs <= 0) break;
-      let response: Buffer;
-      try {
-        response = await ask(upstream, query, leftMs);
-      } catch {
-        continue; // silent or unreachable: what the next resolver is for
+    // Twice round: a datagram may just have been lost. Whoever answered, even badly, is not asked again.
+    let left = upstreams;
+    for (let round = 0; round < ROUNDS && left.length > 0; round++) {
+      const silent: Upstream[] = [];
+      for (const upstream of left) {
+        const leftMs = Math.min(TRY_MS, deadline - this.#nowMs());
+        if (leftMs <= 0) return second;
+        let response: Buffer;
+        try {
+          response = await ask(upstream, query, leftMs);
+        } catch {
+          silent.push(upstream); // silent or unreachable: what the next resolver is for
+          continue;
+        }
+        response.writeUInt16BE(query.readUInt16BE(0), 0);
+        const rcode = response[3]! & 0x0f;
+        if (rcode !== RCODE_SERVFAIL && rcode !== RCODE_REFUSED) return response;
+        second = response;
       }
-      response.writeUInt16BE(query.readUInt16BE(0), 0);
-      const rcode = response[3]! & 0x0f;
-      if (rcode !== RCODE_SERVFAIL && rcode !== RCODE_REFUSED) return response;
-      second = response;
+      left = silent;
     }
     return second;
   }
