@@ -6,11 +6,11 @@ import type { ContainerEngine } from "../engine/index.ts";
 import { Manager } from "../manager/index.ts";
 import type { Clock } from "../model/clock.ts";
 import { SkepError } from "../model/errors.ts";
-import { type ClusterId, type NetworkId, type NodeId, newId } from "../model/ids.ts";
+import { type ClusterId, type NetworkId, type NodeId, newId, type TaskId } from "../model/ids.ts";
 import type { Prefix } from "../model/ip.ts";
 import type { Log } from "../model/log.ts";
 import type { NodeDescription } from "../model/objects.ts";
-import type { NodeNetwork } from "../network/index.ts";
+import type { NodeNetwork, Sandbox } from "../network/index.ts";
 import type { Store } from "../store/index.ts";
 import { hostAddresses, resolveAdvertised } from "./addresses.ts";
 import type { IdentityFile } from "./identity-file.ts";
@@ -74,6 +74,16 @@ export class Swarm implements SwarmControl {
     const cluster = view.all("cluster")[0];
     if (!identity || !cluster || !view.get("node", identity.nodeId)) return undefined;
     return { nodeId: identity.nodeId, clusterId: cluster.id, nodeAddr: identity.advertiseAddr, manager: true };
+  }
+
+  /** The sandbox of a task on this node, while it is plumbed. */
+  sandbox(taskId: TaskId): Sandbox | undefined {
+    return this.#running?.agent.sandbox(taskId);
+  }
+
+  /** See Agent.attached. */
+  async attached(taskId: TaskId, networks: number, signal: AbortSignal): Promise<Sandbox | undefined> {
+    return this.#running?.agent.attached(taskId, networks, signal);
   }
 
   init(request: SwarmInit): Promise<NodeId> {
