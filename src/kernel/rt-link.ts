@@ -160,11 +160,6 @@ export function writeBridge(m: MessageWriter, o: BridgeOptions): void {
   });
 }
 
-/** A kind that needs no settings: `dummy`. */
-export function writeKind(m: MessageWriter, kind: string): void {
-  m.nested(IFLA_LINKINFO, () => m.string(IFLA_INFO_KIND, kind));
-}
-
 export function writeVxlan(m: MessageWriter, o: VxlanSettings): void {
   m.nested(IFLA_LINKINFO, () => {
     m.string(IFLA_INFO_KIND, "vxlan");

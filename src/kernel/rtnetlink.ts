@@ -115,11 +115,6 @@ export class RtNetlink {
     this.#newLink(`add bridge ${name}`, name, options, undefined, (m) => link.writeBridge(m, options));
   }
 
-  /** An interface that leads nowhere: for addresses that need a home, and for tests. @throws KernelError */
-  addDummy(name: string, options: link.NewLink = {}): void {
-    this.#newLink(`add dummy ${name}`, name, options, undefined, (m) => link.writeKind(m, "dummy"));
-  }
-
   /** @throws KernelError (EEXIST: the name, or the id and port in the underlay's namespace, are taken) */
   addVxlan(name: string, options: VxlanOptions): void {
     const { linkNetns, netns, ...settings } = options;
