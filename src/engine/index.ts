@@ -24,7 +24,8 @@ export {
   parseImageName,
   printImageName,
 } from "./image-names.ts";
-export type { PodmanStorage } from "./podman-config.ts";
+export type { PodmanChoice, PodmanStorage } from "./podman-config.ts";
+export { podmanOptions } from "./podman-config.ts";
 export type { PodmanEngineOptions } from "./podman-engine.ts";
 export { PodmanEngine } from "./podman-engine.ts";
 export type {

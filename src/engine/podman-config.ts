@@ -4,6 +4,24 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chooseRuntime, hasSystemd } from "./podman-host.ts";
 
+/** Which Podman: one that already serves on a socket, or one that skep starts (on separate storage, or on Podman's own). */
+export type PodmanChoice =
+  | { readonly kind: "running"; readonly socket: string }
+  | { readonly kind: "own"; readonly storage?: { readonly root: string; readonly runRoot: string } };
+
+/** Where the engine finds or starts its Podman, for a daemon with this exec root. */
+export function podmanOptions(
+  execRoot: string,
+  choice: PodmanChoice,
+): { socketPath: string; own?: { stateDir: string; storage: PodmanStorage } } {
+  if (choice.kind === "running") return { socketPath: choice.socket };
+  const { root, runRoot } = choice.storage ?? {};
+  return {
+    socketPath: join(execRoot, "podman.sock"),
+    own: { stateDir: join(execRoot, "podman"), storage: { root, runroot: runRoot } },
+  };
+}
+
 /** Where images and containers are kept. Nothing given: Podman's own default storage, shared with the `podman` command. */
 export interface PodmanStorage {
   readonly root?: string | undefined;
