@@ -7,7 +7,7 @@ import { type DecodedPacket, decode, encode, type RecordType } from "dns-packet"
 import fc from "fast-check";
 import { type Ask, answersQuery, Forwarder, MAX_OUTSTANDING, TOTAL_MS } from "./forward.ts";
 import { askByTcp } from "./tcp-ask.ts";
-import { frame, FrameReader } from "./tcp-frames.ts";
+import { FrameReader, frame } from "./tcp-frames.ts";
 import { TinyUpstream } from "./tiny-upstream.ts";
 import { UdpAsker } from "./udp-ask.ts";
 import { parseResolvConf, readUpstreams, toUpstreams, type Upstream, watchUpstreams } from "./upstreams.ts";
@@ -106,7 +106,9 @@ test("a datagram that was lost is sent again, and who said SERVFAIL is not asked
 
 test("a container with too many queries under way is refused more, and another is not", async () => {
   const held: (() => void)[] = [];
-  const forwarder = aForwarder((_upstream, query) => new Promise((resolve) => held.push(() => resolve(aResponse(query, 0)))));
+  const forwarder = aForwarder(
+    (_upstream, query) => new Promise((resolve) => held.push(() => resolve(aResponse(query, 0)))),
+  );
   const greedy = { count: 0 };
   const all = Array.from({ length: MAX_OUTSTANDING }, () => forwarder.forward(aQuery("x.test"), [A], greedy, "udp"));
   equal(await forwarder.forward(aQuery("x.test"), [A], greedy, "udp"), undefined);
@@ -122,7 +124,9 @@ test("over UDP the id and the port are ours, the answer's id the asker's", async
   const asker = new UdpAsker();
   t.after(() => asker.close());
   const forwarder = new Forwarder({ udp: (...args) => asker.ask(...args), tcp: askByTcp, nowMs: () => 0 });
-  const all = Array.from({ length: 200 }, (_, id) => forwarder.forward(aQuery("Example.test", id), [upstream], { count: 0 }, "udp"));
+  const all = Array.from({ length: 200 }, (_, id) =>
+    forwarder.forward(aQuery("Example.test", id), [upstream], { count: 0 }, "udp"),
+  );
   for (const [id, response] of (await Promise.all(all)).entries()) {
     equal(response?.readUInt16BE(0), id);
     deepEqual(dataOf(response!), ["203.0.113.7"]);
@@ -171,22 +175,30 @@ test("answersQuery wants a response to the same question, whatever its case", ()
 test("a stream is cut into the messages it was made of, however it arrives", () => {
   const message = fc.uint8Array({ minLength: 2, maxLength: 300 });
   fc.assert(
-    fc.property(fc.array(message, { maxLength: 5 }), fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }), (messages, cuts) => {
-      const stream = Buffer.concat(messages.map(frame));
-      const got: number[][] = [];
-      const reader = new FrameReader((m) => got.push([...m]));
-      for (let at = 0, i = 0; at < stream.length; i++) {
-        const next = at + cuts[i % cuts.length]!;
-        reader.push(stream.subarray(at, next));
-        at = next;
-      }
-      deepEqual(got, messages.map((m) => [...m]));
-    }),
+    fc.property(
+      fc.array(message, { maxLength: 5 }),
+      fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+      (messages, cuts) => {
+        const stream = Buffer.concat(messages.map(frame));
+        const got: number[][] = [];
+        const reader = new FrameReader((m) => got.push([...m]));
+        for (let at = 0, i = 0; at < stream.length; i++) {
+          const next = at + cuts[i % cuts.length]!;
+          reader.push(stream.subarray(at, next));
+          at = next;
+        }
+        deepEqual(
+          got,
+          messages.map((m) => [...m]),
+        );
+      },
+    ),
   );
 });
 
 test("resolv.conf is read as libc reads it", () => {
-  const text = "# made by hand\nnameserver 10.0.0.1 # office\nsearch old\nnameserver\t::1\n;x\ndomain lan\noptions ndots:2 timeout:1\noptions rotate\nsortlist x";
+  const text =
+    "# made by hand\nnameserver 10.0.0.1 # office\nsearch old\nnameserver\t::1\n;x\ndomain lan\noptions ndots:2 timeout:1\noptions rotate\nsortlist x";
   deepEqual(parseResolvConf(text), {
     nameservers: ["10.0.0.1", "::1"],
     search: ["lan"],
@@ -208,7 +220,12 @@ test("a resolv.conf that is written, replaced, or changes behind a symlink is re
   writeFileSync(target, "nameserver 10.0.0.1\n");
   symlinkSync(target, path);
   let heard: (upstreams: Upstream[]) => void = () => {};
-  const stop = watchUpstreams(path, target, (upstreams) => heard(upstreams), (reason) => t.diagnostic(reason));
+  const stop = watchUpstreams(
+    path,
+    target,
+    (upstreams) => heard(upstreams),
+    (reason) => t.diagnostic(reason),
+  );
   t.after(stop);
   const after = async (change: () => void, address: string): Promise<void> => {
     const seen = new Promise<void>((resolve) => {

@@ -9,5 +9,6 @@
 export type { EndpointNames, ServiceNames } from "./names.ts";
 export { RESOLVER_ADDRESS } from "./redirect.ts";
 export { type DnsConfig, hostsText, resolvConfText, userNdots } from "./resolvconf.ts";
-export { type DnsLog, DnsServer, type SandboxDns } from "./server.ts";
+export { DnsServer, type SandboxDns } from "./server.ts";
+export type { DnsLog } from "./thread.ts";
 export { parseResolvConf, type ResolvConf } from "./upstreams.ts";

@@ -34,19 +34,25 @@ export class Listener {
     this.#tcp.maxConnections = TCP_CLIENTS;
   }
 
-  /** Takes both descriptors over; resolves when queries are answered, and rejects when the TCP one is no listening socket. */
+  /**
+   * Resolves when queries are answered; rejects, holding nothing, when the TCP descriptor is no listening socket. That one is closed by
+   * `close`, the UDP one by its owner.
+   */
   static async open(needs: Needs, udpFd: number, tcpFd: number): Promise<Listener> {
     const listener = new Listener(needs, udpFd);
     const server = listener.#tcp;
     await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
+      server.once("error", (error) => {
+        listener.#udp.close();
+        reject(error);
+      });
       server.listen({ fd: tcpFd }, resolve);
     });
     server.on("error", needs.failed);
     return listener;
   }
 
-  /** Stops answering; resolves when both sockets are closed, so that the port is free. */
+  /** Stops answering; resolves when the TCP socket is closed and the UDP one let go of. */
   async close(): Promise<void> {
     this.#udp.close();
     for (const client of this.#clients) client.destroy();

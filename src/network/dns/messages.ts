@@ -13,7 +13,7 @@ export type NameChange =
   | { readonly op: "endpoint"; readonly networkId: string; readonly endpoint: EndpointNames }
   | { readonly op: "endpoint gone"; readonly networkId: string; readonly endpointId: string };
 
-/** Sockets in a sandbox to answer on. The descriptors belong to the worker from then on. */
+/** Sockets in a sandbox to answer on. The TCP descriptor belongs to the worker from then on, the UDP one is lent until "close" is done. */
 export type OpenChange = {
   readonly op: "open";
   readonly sandboxId: string;

@@ -1,13 +1,15 @@
 // The whole resolver in fresh namespaces, asked by dig; what Docker answers to the same is in the reference, "DNS in detail".
 import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
+import type { Worker } from "node:worker_threads";
 import { hasCode } from "../../model/errors.ts";
 import { DnsServer } from "./server.ts";
+import { type Spawn, spawnWorker } from "./thread.ts";
 import { TinyUpstream } from "./tiny-upstream.ts";
 
 const run = promisify(execFile);
@@ -29,9 +31,9 @@ function aSandbox(t: TestContext): { id: string; netnsPath: string } {
 }
 
 /** An upstream on an address of this process's own, on port 53 since resolv.conf knows no other. */
-async function anUpstream(t: TestContext, answer?: string): Promise<TinyUpstream> {
+async function anUpstream(t: TestContext, options: { answer?: string; netns?: string } = {}): Promise<TinyUpstream> {
   const address = `127.77.${1 + (made++ % 250)}.${1 + (process.pid % 250)}`;
-  const upstream = await TinyUpstream.start(address, { port: 53, ...(answer === undefined ? {} : { answer }) });
+  const upstream = await TinyUpstream.start(address, { port: 53, ...options });
   t.after(() => upstream.stop());
   return upstream;
 }
@@ -44,8 +46,9 @@ function aResolvConf(t: TestContext, ...upstreams: TinyUpstream[]): string {
   return path;
 }
 
-async function aServer(t: TestContext, resolvConfPath: string, warnings: string[] = []): Promise<DnsServer> {
-  const dns = new DnsServer({ log: { warn: (_facts, message) => void warnings.push(message) }, resolvConfPath });
+async function aServer(t: TestContext, resolvConfPath: string, spawn: Spawn = spawnWorker): Promise<DnsServer> {
+  const warn = (facts: object, message: string): void => t.diagnostic(`${message} ${JSON.stringify(facts)}`);
+  const dns = new DnsServer({ log: { warn }, resolvConfPath, spawn });
   await dns.start();
   t.after(() => dns.stop());
   return dns;
@@ -169,7 +172,10 @@ test("a change is seen once flush resolves, and a name that is gone is gone", { 
   dns.setNetworks("s", []);
   await dns.flush();
   equal((await dig(sandbox.id, "web")).status, "NXDOMAIN");
-  throws(() => dns.setService(NET, { serviceId: "x", name: "x", mode: "vip", vip: ["nonsense"] }), (e) => hasCode(e, "invalid"));
+  throws(
+    () => dns.setService(NET, { serviceId: "x", name: "x", mode: "vip", vip: ["nonsense"] }),
+    (e) => hasCode(e, "invalid"),
+  );
 });
 
 test("a slow resolver delays nobody, and gives SERVFAIL within 5 s", { skip }, async (t) => {
@@ -177,7 +183,8 @@ test("a slow resolver delays nobody, and gives SERVFAIL within 5 s", { skip }, a
   const dns = await aServer(t, aResolvConf(t, upstream));
   fill(dns);
   const [slow, quick] = [aSandbox(t), aSandbox(t)];
-  for (const s of [slow, quick]) await dns.listen({ sandboxId: s.id, netnsPath: s.netnsPath, networks: [NET], fresh: true });
+  for (const s of [slow, quick])
+    await dns.listen({ sandboxId: s.id, netnsPath: s.netnsPath, networks: [NET], fresh: true });
   const start = performance.now();
   const waiting = dig(slow.id, "slow.test");
   for (const s of [slow, quick]) {
@@ -189,16 +196,27 @@ test("a slow resolver delays nobody, and gives SERVFAIL within 5 s", { skip }, a
   ok(performance.now() - start < 5000);
 });
 
-test("resolvers: the second after the first fails, the service's own, none, and a resolv.conf that changes", { skip }, async (t) => {
-  const [first, second] = [await anUpstream(t), await anUpstream(t, "203.0.113.8")];
+test("resolvers: the second after the first fails, the service's own, none, and a resolv.conf that changes", {
+  skip,
+}, async (t) => {
+  const [first, second] = [await anUpstream(t), await anUpstream(t, { answer: "203.0.113.8" })];
   const path = aResolvConf(t, first);
   const dns = await aServer(t, path);
   const [plain, own] = [aSandbox(t), aSandbox(t)];
+  const inside = await anUpstream(t, { answer: "203.0.113.9", netns: own.netnsPath });
   await dns.listen({ sandboxId: "plain", netnsPath: plain.netnsPath, networks: [], fresh: true });
-  await dns.listen({ sandboxId: "own", netnsPath: own.netnsPath, networks: [], nameservers: [second.address], fresh: true });
+  await dns.listen({
+    sandboxId: "own",
+    netnsPath: own.netnsPath,
+    networks: [],
+    nameservers: [inside.address],
+    fresh: true,
+  });
   const address = async (sandbox: string): Promise<string> => (await dig(sandbox, "example.test")).answers.join();
   match(await address(plain.id), /203\.0\.113\.7$/);
-  match(await address(own.id), /203\.0\.113\.8$/);
+  match(await address(own.id), /203\.0\.113\.9$/, "the service's own resolver is asked from within");
+  equal((await dig(own.id, "big.test")).answers.length, 200);
+  equal((await dig(own.id, "nosuch")).status, "NXDOMAIN");
   equal((await dig(plain.id, "fail.test")).status, "SERVFAIL");
   equal((await dig(plain.id, "big.test")).answers.length, 200, "truncated over UDP, whole over TCP");
   const until = async (text: string, wanted: RegExp): Promise<void> => {
@@ -212,7 +230,11 @@ test("resolvers: the second after the first fails, the service's own, none, and 
   };
   await until(`nameserver ${second.address}\n`, /NOERROR .*203\.0\.113\.8$/);
   await until("", /SERVFAIL/);
-  match(await address(own.id), /203\.0\.113\.8$/);
+  match(await address(own.id), /203\.0\.113\.9$/);
+  await inside.stop();
+  inside.stop = async () => {};
+  equal((await dig(own.id, "example.test")).status, "SERVFAIL");
+  equal((await dig(own.id, "example.test", "+tcp")).status, "SERVFAIL");
 });
 
 test("with ndots above 0 a name without a dot stays inside", { skip }, async (t) => {
@@ -220,7 +242,13 @@ test("with ndots above 0 a name without a dot stays inside", { skip }, async (t)
   const dns = await aServer(t, aResolvConf(t, upstream));
   fill(dns);
   const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET], keepsShortNames: true, fresh: true });
+  await dns.listen({
+    sandboxId: "s",
+    netnsPath: sandbox.netnsPath,
+    networks: [NET],
+    keepsShortNames: true,
+    fresh: true,
+  });
   deepEqual(await dig(sandbox.id, "nosuch"), { status: "NOERROR", flags: "qr rd ra", answers: [] });
   deepEqual(upstream.asked, []);
   equal((await dig(sandbox.id, "web")).answers.length, 1);
@@ -234,7 +262,8 @@ test("the task may have port 53 for itself", { skip }, async (t) => {
   await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET], fresh: true });
   const { stdout } = await run("ip", ["netns", "exec", sandbox.id, "ss", "-Hluntp"]);
   ok(!/:53\s/.test(stdout));
-  const script = "const s=require('dgram').createSocket('udp4');s.bind(53,'0.0.0.0',()=>{console.log('bound');s.close()})";
+  const script =
+    "const s=require('dgram').createSocket('udp4');s.bind(53,'0.0.0.0',()=>{console.log('bound');s.close()})";
   equal((await run("ip", ["netns", "exec", sandbox.id, process.execPath, "-e", script])).stdout, "bound\n");
 });
 
@@ -274,7 +303,30 @@ test("after a restart the sandbox is adopted on the same port; if that is taken,
   equal((await dig(sandbox.id, "web", "+tcp")).answers.length, 1);
 });
 
-test("closing frees the namespace; closing twice, unknown sandboxes and missing namespaces do no harm", { skip }, async (t) => {
+test("a thread that dies is started again, and answers everywhere as before", { skip }, async (t) => {
+  const threads: Worker[] = [];
+  const spawn: Spawn = (data) => {
+    threads.push(spawnWorker(data));
+    return threads.at(-1)!;
+  };
+  const dns = await aServer(t, aResolvConf(t, await anUpstream(t)), spawn);
+  fill(dns);
+  const sandbox = aSandbox(t);
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [], fresh: true });
+  dns.setNetworks("s", [NET]);
+  const openBefore = readdirSync("/proc/self/fd").length;
+  await threads[0]?.terminate();
+  dns.deleteEndpoint(NET, "e1"); // while there is no thread
+  const giveUp = performance.now() + 10_000;
+  while ((await dig(sandbox.id, "web")).answers.length === 0) ok(performance.now() < giveUp);
+  deepEqual((await dig(sandbox.id, "tasks.web", "+tcp")).answers, ["tasks.web. 600 A 10.0.1.3"]);
+  equal(threads.length, 2);
+  ok(readdirSync("/proc/self/fd").length <= openBefore, "no descriptor is left open");
+});
+
+test("closing frees the namespace; closing twice, unknown sandboxes and missing namespaces do no harm", {
+  skip,
+}, async (t) => {
   const dns = await aServer(t, aResolvConf(t, await anUpstream(t)));
   const sandbox = aSandbox(t);
   const sockets = (): string =>

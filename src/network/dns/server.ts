@@ -1,22 +1,14 @@
-// The daemon's end of the embedded DNS: keeps the resolver's thread (worker.ts) fed with names and sockets, and leads 127.0.0.11:53 of each
-// sandbox to it (redirect.ts). Sockets are made here, in the sandbox's namespace, and handed to the thread as descriptors.
+// The daemon's end of the embedded DNS: the names as they should be, and the sandboxes in which to answer. thread.ts carries both to the
+// resolver's thread (worker.ts), sandbox-sockets.ts makes what a sandbox needs.
 
-import { Worker } from "node:worker_threads";
-import { closeFd, isErrno, Nft, portOf, tcpListenerIn, udpSocketIn } from "../../kernel/index.ts";
+import { closeFd } from "../../kernel/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
-import type { Change, NameChange, Report, WorkerData } from "./messages.ts";
+import type { NameChange } from "./messages.ts";
 import { type EndpointNames, packAddress, type ServiceNames } from "./names.ts";
-import { portOfRedirect, REDIRECT_TABLE, RESOLVER_ADDRESS, redirectRules } from "./redirect.ts";
-import { toUpstreams } from "./upstreams.ts";
+import { adoptedPort, openPair, redirectTo } from "./sandbox-sockets.ts";
+import { type DnsLog, DnsThread, type Spawn } from "./thread.ts";
+import { toUpstreams, type Upstream } from "./upstreams.ts";
 import { WantedNames } from "./wanted.ts";
-
-/** A UDP port may be free where the TCP port of that number is not: then another is tried. */
-const PORT_TRIES = 16;
-/** Queries that wait while the thread is busy elsewhere: some thousand small packets. */
-const RECEIVE_BUFFER_BYTES = 1 << 20;
-
-/** What DnsServer tells its owner. */
-export type DnsLog = { warn(facts: Record<string, string | number>, message: string): void };
 
 /** A namespace in which to answer. */
 export type SandboxDns = {
@@ -24,7 +16,7 @@ export type SandboxDns = {
   readonly netnsPath: string;
   /** Ids of the networks whose names it sees, in the order in which they are searched. */
   readonly networks: readonly string[];
-  /** The service's own resolvers (DNSConfig.Nameservers); the host's when there are none. */
+  /** The service's own resolvers (DNSConfig.Nameservers), asked from within the sandbox; when there are none the host's, from the host. */
   readonly nameservers?: readonly string[];
   /** The user set ndots above 0 (see `userNdots`): names without a dot are then never forwarded. */
   readonly keepsShortNames?: boolean;
@@ -32,7 +24,8 @@ export type SandboxDns = {
   readonly fresh?: boolean;
 };
 
-type Listening = { readonly spec: SandboxDns; networks: readonly string[]; port: number };
+/** `udpFd` is ours and closed here, after the thread let go of it; the TCP one belongs to node in the thread. */
+type Listening = { readonly spec: SandboxDns; networks: readonly string[]; port: number; udpFd: number | undefined };
 
 /**
  * The embedded DNS of a node. Changes to names may be made at any time, also before `start`; they are seen by queries within
@@ -40,37 +33,38 @@ type Listening = { readonly spec: SandboxDns; networks: readonly string[]; port:
  */
 export class DnsServer {
   readonly #log: DnsLog;
-  readonly #resolvConfPath: string;
+  readonly #thread: DnsThread;
   readonly #wanted = new WantedNames();
   readonly #listening = new Map<string, Listening>();
-  #worker: Worker | undefined;
-  #queue: Change[] = [];
-  #sendScheduled = false;
-  #seq = 0;
-  readonly #syncs = new Map<number, () => void>();
+  #turn: Promise<void> = Promise.resolve();
 
-  constructor(needs: { log: DnsLog; resolvConfPath?: string }) {
+  /** @param needs.resolvConfPath where the host's resolvers are read, and followed; default /etc/resolv.conf */
+  constructor(needs: { log: DnsLog; resolvConfPath?: string; spawn?: Spawn }) {
+    const data = { resolvConfPath: needs.resolvConfPath ?? "/etc/resolv.conf" };
     this.#log = needs.log;
-    this.#resolvConfPath = needs.resolvConfPath ?? "/etc/resolv.conf";
+    const spawn = needs.spawn === undefined ? {} : { spawn: needs.spawn };
+    this.#thread = new DnsThread({
+      log: needs.log,
+      data,
+      ...spawn,
+      up: () => this.#tellAll(),
+      down: () => {
+        for (const listening of this.#listening.values()) letGo(listening);
+      },
+    });
   }
 
   /** Starts the thread; resolves when it has every name that was set so far. */
-  async start(): Promise<void> {
-    if (this.#worker !== undefined) return;
-    this.#startWorker();
-    await this.flush();
+  start(): Promise<void> {
+    return this.#thread.start();
   }
 
   /**
    * Ends the thread and closes every socket. The rules in the sandboxes stay, as after a crash: the next daemon's `listen` takes the
    * same ports again. Names and sandboxes are not forgotten: `start` answers again for all of them.
    */
-  async stop(): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = undefined;
-    this.#queue = [];
-    this.#releaseSyncs();
-    await worker?.terminate();
+  stop(): Promise<void> {
+    return this.#inTurn(() => this.#thread.stop());
   }
 
   setNetwork(networkId: string, name: string, options: { ingress?: boolean } = {}): void {
@@ -103,34 +97,16 @@ export class DnsServer {
 
   /** Resolves when every change made so far is visible to queries (or the server was stopped). */
   flush(): Promise<void> {
-    if (this.#worker === undefined) return Promise.resolve();
-    const seq = ++this.#seq;
-    return new Promise((resolve) => {
-      this.#syncs.set(seq, resolve);
-      this.#send({ op: "sync", seq });
-    });
+    return this.#thread.flush();
   }
 
   /**
    * Answers at 127.0.0.11:53 of a sandbox, UDP and TCP; resolves when it does. Where an earlier daemon's rules are found, the port they
    * lead to is taken again if it is free, so that connections that conntrack follows go on. Called again it replaces what was said before.
-   * @throws SkepError "unavailable" when the namespace cannot be entered or its rules cannot be set
+   * @throws SkepError "unavailable" when the server is not started, or the namespace cannot be entered or its rules cannot be set
    */
-  async listen(spec: SandboxDns): Promise<void> {
-    const known = this.#listening.get(spec.sandboxId);
-    if (known !== undefined) await this.#closeSockets(spec.sandboxId);
-    try {
-      const before = known?.port ?? (spec.fresh === true ? undefined : adoptedPort(spec.netnsPath));
-      const listening: Listening = { spec, networks: spec.networks, port: before ?? 0 };
-      this.#open(listening);
-      this.#listening.set(spec.sandboxId, listening);
-      redirect(spec.netnsPath, listening.port);
-    } catch (error) {
-      await this.close(spec.sandboxId);
-      const facts = { "sandbox.id": spec.sandboxId };
-      throw new SkepError("unavailable", `cannot answer DNS in ${spec.netnsPath}: ${messageOf(error)}`, facts, error);
-    }
-    await this.flush();
+  listen(spec: SandboxDns): Promise<void> {
+    return this.#inTurn(() => this.#listen(spec));
   }
 
   /** The sandbox sees these networks from now on. Unknown sandboxes are passed over. */
@@ -138,137 +114,88 @@ export class DnsServer {
     const listening = this.#listening.get(sandboxId);
     if (listening === undefined) return;
     listening.networks = networks;
-    this.#send({ op: "scope", sandboxId, networks });
+    this.#thread.send({ op: "scope", sandboxId, networks });
   }
 
   /**
    * Closes a sandbox's sockets; resolves when they are. To be called before the namespace is deleted: an open socket keeps it alive. The
    * rules go with the namespace.
    */
-  async close(sandboxId: string): Promise<void> {
-    this.#listening.delete(sandboxId);
-    await this.#closeSockets(sandboxId);
+  close(sandboxId: string): Promise<void> {
+    return this.#inTurn(() => this.#close(sandboxId));
   }
 
-  async #closeSockets(sandboxId: string): Promise<void> {
-    this.#send({ op: "close", sandboxId });
+  async #listen(spec: SandboxDns): Promise<void> {
+    const before = this.#listening.get(spec.sandboxId);
+    await this.#close(spec.sandboxId);
+    try {
+      if (!this.#thread.isWanted) throw new SkepError("unavailable", "the DNS server is not started");
+      const port = before?.port ?? (spec.fresh === true ? undefined : adoptedPort(spec.netnsPath));
+      const listening: Listening = { spec, networks: spec.networks, port: port ?? 0, udpFd: undefined };
+      this.#listening.set(spec.sandboxId, listening);
+      this.#open(listening);
+      redirectTo(spec.netnsPath, listening.port);
+    } catch (error) {
+      await this.#close(spec.sandboxId);
+      const facts = { "sandbox.id": spec.sandboxId };
+      throw new SkepError("unavailable", `cannot answer DNS in ${spec.netnsPath}: ${messageOf(error)}`, facts, error);
+    }
     await this.flush();
   }
 
-  /** Makes both sockets on one port, the wanted one if it is free, and hands them to the thread. */
+  async #close(sandboxId: string): Promise<void> {
+    const listening = this.#listening.get(sandboxId);
+    if (listening === undefined) return;
+    this.#listening.delete(sandboxId);
+    this.#thread.send({ op: "close", sandboxId });
+    await this.flush();
+    letGo(listening);
+  }
+
+  /** Makes both sockets on one port, the one it had if it is free, and hands them to the thread. */
   #open(listening: Listening): void {
-    if (this.#worker === undefined) throw new SkepError("unavailable", "the DNS server is not started");
-    const { spec } = listening;
-    const { udpFd, tcpFd, port } = openPair(spec.netnsPath, listening.port);
+    const { sandboxId, netnsPath, nameservers, keepsShortNames = false } = listening.spec;
+    const { udpFd, tcpFd, port } = openPair(netnsPath, listening.port);
+    listening.udpFd = udpFd;
     listening.port = port;
-    const upstreams =
-      spec.nameservers === undefined || spec.nameservers.length === 0 ? undefined : toUpstreams(spec.nameservers);
-    const { sandboxId, keepsShortNames = false } = spec;
-    this.#send({ op: "open", sandboxId, udpFd, tcpFd, networks: listening.networks, upstreams, keepsShortNames });
+    const upstreams = nameservers?.length ? ownUpstreams(nameservers, netnsPath) : undefined;
+    const { networks } = listening;
+    this.#thread.send({ op: "open", sandboxId, udpFd, tcpFd, networks, upstreams, keepsShortNames });
   }
 
   #change(change: NameChange): void {
     this.#wanted.note(change);
-    this.#send(change);
+    this.#thread.send(change);
   }
 
-  /** Everything that one turn of the event loop says goes over in one message. */
-  #send(change: Change): void {
-    if (this.#worker === undefined) return;
-    this.#queue.push(change);
-    if (this.#sendScheduled) return;
-    this.#sendScheduled = true;
-    queueMicrotask(() => {
-      this.#sendScheduled = false;
-      if (this.#queue.length > 0) this.#worker?.postMessage(this.#queue);
-      this.#queue = [];
-    });
-  }
-
-  #startWorker(): void {
-    const data: WorkerData = { resolvConfPath: this.#resolvConfPath };
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: data, name: "skep-dns" });
-    this.#worker = worker;
-    worker.on("message", (report: Report) => this.#heed(report));
-    worker.on("error", (error) => this.#log.warn({ "error.message": messageOf(error) }, "the DNS thread failed"));
-    worker.on("exit", () => {
-      if (this.#worker === worker) this.#restart();
-    });
-    for (const change of this.#wanted.replay()) this.#send(change);
-    for (const listening of this.#listening.values()) this.#reopen(listening);
-  }
-
-  #restart(): void {
-    this.#log.warn({ "dns.sandboxes": this.#listening.size }, "the DNS thread ended, starting it again");
-    this.#worker = undefined;
-    this.#queue = [];
-    this.#releaseSyncs();
-    this.#startWorker();
-  }
-
-  #reopen(listening: Listening): void {
-    const before = listening.port;
-    try {
-      this.#open(listening);
-      if (listening.port !== before) redirect(listening.spec.netnsPath, listening.port);
-    } catch (error) {
-      const facts = { "sandbox.id": listening.spec.sandboxId, "error.message": messageOf(error) };
-      this.#log.warn(facts, "cannot answer DNS again");
+  /** A fresh thread hears every name, and gets every sandbox's sockets anew. */
+  #tellAll(): void {
+    for (const change of this.#wanted.replay()) this.#thread.send(change);
+    for (const listening of this.#listening.values()) {
+      const before = listening.port;
+      try {
+        this.#open(listening);
+        if (listening.port !== before) redirectTo(listening.spec.netnsPath, listening.port);
+      } catch (error) {
+        const facts = { "sandbox.id": listening.spec.sandboxId, "error.message": messageOf(error) };
+        this.#log.warn(facts, "cannot answer DNS again");
+      }
     }
   }
 
-  #heed(report: Report): void {
-    if (report.kind === "warning") {
-      this.#log.warn(report.facts, report.message);
-      return;
-    }
-    this.#syncs.get(report.seq)?.();
-    this.#syncs.delete(report.seq);
-  }
-
-  #releaseSyncs(): void {
-    for (const release of this.#syncs.values()) release();
-    this.#syncs.clear();
+  /** One after the other, so that a `close` during a `listen` of the same sandbox has the last word. */
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(step);
+    this.#turn = done.catch(() => {}); // whoever asked for the step hears of its failure; the next one starts all the same
+    return done;
   }
 }
 
-/** The port that an earlier daemon's rules lead to; undefined where there are none. */
-function adoptedPort(netnsPath: string): number | undefined {
-  using nft = Nft.open(netnsPath);
-  try {
-    return portOfRedirect(nft.run(`list table ip ${REDIRECT_TABLE}`));
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
+function ownUpstreams(nameservers: readonly string[], netnsPath: string): Upstream[] {
+  return toUpstreams(nameservers).map((upstream) => ({ ...upstream, netnsPath }));
 }
 
-function redirect(netnsPath: string, port: number): void {
-  using nft = Nft.open(netnsPath);
-  nft.run(redirectRules(port));
-}
-
-function openPair(netnsPath: string, wanted: number): { udpFd: number; tcpFd: number; port: number } {
-  let failure: unknown;
-  for (let tries = 0; tries < PORT_TRIES; tries++) {
-    try {
-      // Only the first try is for the wanted port: whoever has it now keeps it.
-      return openBoth(netnsPath, tries === 0 ? wanted : 0);
-    } catch (error) {
-      failure = error;
-      if (!isErrno(error, "EADDRINUSE")) break;
-    }
-  }
-  throw failure;
-}
-
-function openBoth(netnsPath: string, wanted: number): { udpFd: number; tcpFd: number; port: number } {
-  const udpFd = udpSocketIn(netnsPath, RESOLVER_ADDRESS, wanted, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  try {
-    const port = portOf(udpFd);
-    return { udpFd, tcpFd: tcpListenerIn(netnsPath, RESOLVER_ADDRESS, port), port };
-  } catch (error) {
-    closeFd(udpFd);
-    throw error;
-  }
+function letGo(listening: Listening): void {
+  if (listening.udpFd !== undefined) closeFd(listening.udpFd);
+  listening.udpFd = undefined;
 }

@@ -1,9 +1,10 @@
 // One exchange with a resolver over TCP: for clients that came by TCP, which is what they do after a truncated answer. A connection each.
 
 import { randomInt } from "node:crypto";
-import { connect } from "node:net";
+import { connect, Socket } from "node:net";
 import { answersQuery } from "./forward.ts";
 import { newQuery, parseQuery } from "./packet.ts";
+import { tcpConnectIn } from "./tcp-connect.ts";
 import { FrameReader, frame } from "./tcp-frames.ts";
 import type { Upstream } from "./upstreams.ts";
 
@@ -15,8 +16,9 @@ export function askByTcp(upstream: Upstream, query: Buffer, timeoutMs: number): 
   const parsed = newQuery();
   parseQuery(packet, parsed);
   packet.writeUInt16BE(randomInt(IDS), 0);
+  // What `connectTo` throws rejects this promise, as all in its body does.
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: upstream.address, port: upstream.port });
+    const socket = connectTo(upstream);
     const timer = setTimeout(() => finish(() => reject(new Error("no answer in time"))), timeoutMs);
     const finish = (settle: () => void): void => {
       clearTimeout(timer);
@@ -33,4 +35,9 @@ export function askByTcp(upstream: Upstream, query: Buffer, timeoutMs: number): 
     socket.on("close", () => finish(() => reject(new Error("closed without an answer"))));
     socket.write(frame(packet));
   });
+}
+
+function connectTo(upstream: Upstream): Socket {
+  if (upstream.netnsPath === undefined) return connect({ host: upstream.address, port: upstream.port });
+  return new Socket({ fd: tcpConnectIn(upstream.netnsPath, upstream.address, upstream.port) });
 }

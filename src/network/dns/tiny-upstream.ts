@@ -3,7 +3,8 @@
 import { createSocket, type Socket } from "node:dgram";
 import { createServer, type Server } from "node:net";
 import { type Answer, decode, encode, type RecordType } from "dns-packet";
-import { frame, FrameReader } from "./tcp-frames.ts";
+import { portOf, tcpListenerIn, udpSocketIn } from "../../kernel/index.ts";
+import { FrameReader, frame } from "./tcp-frames.ts";
 
 const TRUNCATED = 0x200;
 const RECURSION = 0x180; // rd, ra
@@ -34,17 +35,15 @@ export class TinyUpstream {
     });
   }
 
-  static async start(address: string, options: { port?: number; answer?: string } = {}): Promise<TinyUpstream> {
+  static async start(
+    address: string,
+    options: { port?: number; answer?: string; netns?: string } = {},
+  ): Promise<TinyUpstream> {
     const upstream = new TinyUpstream(address, options.answer ?? "203.0.113.7");
-    const port = options.port ?? 0;
-    await new Promise<void>((resolve, reject) => {
-      upstream.#udp.once("error", reject);
-      upstream.#udp.bind(port, address, resolve);
-    });
-    await new Promise<void>((resolve, reject) => {
-      upstream.#tcp.once("error", reject);
-      upstream.#tcp.listen(upstream.port, address, resolve);
-    });
+    const udpFd = udpSocketIn(options.netns, address, options.port ?? 0);
+    const tcpFd = tcpListenerIn(options.netns, address, portOf(udpFd));
+    await new Promise<void>((resolve) => upstream.#udp.bind({ fd: udpFd, exclusive: true }, resolve));
+    await new Promise<void>((resolve) => upstream.#tcp.listen({ fd: tcpFd }, resolve));
     return upstream;
   }
 
@@ -75,10 +74,20 @@ export class TinyUpstream {
         return [];
       case "big.test":
         if (proto === "udp") return [make(0, [], TRUNCATED)];
-        return [make(0, Array.from({ length: BIG_ADDRESSES }, (_, i) => a(`203.0.113.${i}`)))];
+        return [
+          make(
+            0,
+            Array.from({ length: BIG_ADDRESSES }, (_, i) => a(`203.0.113.${i}`)),
+          ),
+        ];
       case "spoof.test":
         // Wrong id, wrong question, not a response: none may be believed.
-        return [make(0, [a("6.6.6.6")], 0, id ^ 1), make(0, [a("6.6.6.6")], 0, id, "other.test"), query, make(0, [a("203.0.113.9")])];
+        return [
+          make(0, [a("6.6.6.6")], 0, id ^ 1),
+          make(0, [a("6.6.6.6")], 0, id, "other.test"),
+          query,
+          make(0, [a("203.0.113.9")]),
+        ];
       default:
         return [make(3)];
     }

@@ -3,6 +3,7 @@
 
 import { randomInt } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
+import { udpSocketIn } from "../../kernel/index.ts";
 import { answersQuery } from "./forward.ts";
 import { newQuery, parseQuery } from "./packet.ts";
 import type { Upstream } from "./upstreams.ts";
@@ -28,18 +29,29 @@ export class UdpAsker {
   #closed = false;
 
   /** The response, its id not yet that of `query`. Rejects after `timeoutMs`, or at once when the resolver's port is closed. */
-  ask(upstream: Upstream, query: Buffer, timeoutMs: number): Promise<Buffer> {
-    if (this.#closed) return Promise.reject(new Error("the DNS forwarder is closed"));
+  async ask(upstream: Upstream, query: Buffer, timeoutMs: number): Promise<Buffer> {
+    if (this.#closed) throw new Error("the DNS forwarder is closed");
     return this.#socketFor(upstream).ask(query, timeoutMs);
   }
 
   close(): void {
     this.#closed = true;
-    for (const pool of [...this.#pools.values()]) for (const socket of [...pool]) socket.fail(new Error("closed"));
+    this.#closeAll(() => true);
+  }
+
+  /** Closes the sockets in a namespace that is about to go, failing what is under way there. */
+  leave(netnsPath: string): void {
+    this.#closeAll((key) => key.endsWith(`#${netnsPath}`));
+  }
+
+  #closeAll(which: (key: string) => boolean): void {
+    for (const [key, pool] of [...this.#pools]) {
+      if (which(key)) for (const socket of [...pool]) socket.fail(new Error("closed"));
+    }
   }
 
   #socketFor(upstream: Upstream): AskSocket {
-    const key = `${upstream.address}#${upstream.port}`;
+    const key = `${upstream.address}#${upstream.port}#${upstream.netnsPath ?? ""}`;
     let pool = this.#pools.get(key);
     if (pool === undefined) {
       pool = [];
@@ -72,12 +84,15 @@ class AskSocket {
 
   constructor(upstream: Upstream, leave: () => void) {
     this.#leave = leave;
-    this.#socket = createSocket(upstream.address.includes(":") ? "udp6" : "udp4");
+    const v6 = upstream.address.includes(":");
+    const fd = upstream.netnsPath === undefined ? undefined : udpSocketIn(upstream.netnsPath, v6 ? "::" : "0.0.0.0", 0);
+    this.#socket = createSocket(v6 ? "udp6" : "udp4");
     this.#idle = setTimeout(() => this.#retire(), IDLE_MS);
     this.#idle.unref();
     this.#socket.on("message", (message) => this.#receive(message));
     // ECONNREFUSED for an earlier packet, or no route: nothing on this socket will be answered.
     this.#socket.on("error", (error) => this.fail(error));
+    if (fd !== undefined) this.#socket.bind({ fd, exclusive: true });
     this.#socket.connect(upstream.port, upstream.address, () => {
       this.#connected = true;
       for (const packet of this.#unsent) this.#socket.send(packet);

@@ -1,7 +1,7 @@
 // The UDP side of a sandbox: packets in and answers out in batches, one system call for many (kernel/datagrams.ts). Twice what node's dgram does,
 // at half the CPU for a packet (bench/dns.md). listener.ts owns it, together with the TCP side.
 
-import { closeFd, DatagramBatch, libc, type Sender, watchReadable } from "../../kernel/index.ts";
+import { DatagramBatch, libc, type Sender, watchReadable } from "../../kernel/index.ts";
 import { MAX_UDP_BYTES } from "./packet.ts";
 
 /** Packets taken in at once. Then other sandboxes and timers have their turn, so that one flood does not starve them. */
@@ -20,7 +20,7 @@ export class UdpPort {
   readonly #out = Buffer.allocUnsafeSlow(MAX_UDP_BYTES);
   #closed = false;
 
-  /** Takes the descriptor of a bound, non-blocking IPv4 socket over. `failed` hears of a socket that can no longer be read. */
+  /** Serves a bound, non-blocking IPv4 socket, which stays its owner's to close. `failed` hears of one that can no longer be read. */
   constructor(fd: number, answer: AnswerPacket, failed: (error: unknown) => void) {
     this.#fd = fd;
     this.#answer = answer;
@@ -45,11 +45,11 @@ export class UdpPort {
     libc().sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length);
   }
 
+  /** Lets go of the socket at once. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#watch.close();
-    closeFd(this.#fd);
   }
 
   #serve(): void {

@@ -11,8 +11,8 @@ const DNS_PORT = 53;
 export const MAX_UPSTREAMS = 3;
 const SETTLE_MS = 20; // editors and resolvconf write a file in several steps
 
-/** A resolver to ask. `address` is an IP address. */
-export type Upstream = { readonly address: string; readonly port: number };
+/** A resolver to ask, by IP address. With `netnsPath` it is asked from that namespace, else from the daemon's own. */
+export type Upstream = { readonly address: string; readonly port: number; readonly netnsPath?: string };
 
 /** The parts of a resolv.conf that matter to us. */
 export type ResolvConf = {

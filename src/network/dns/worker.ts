@@ -13,18 +13,18 @@ import { askByTcp } from "./tcp-ask.ts";
 import { UdpAsker } from "./udp-ask.ts";
 import { readUpstreams, type Upstream, watchUpstreams } from "./upstreams.ts";
 
-class ResolverThread {
+class Resolver {
   readonly #port: MessagePort;
   readonly #names = new NameTable();
   readonly #listeners = new Map<string, Listener>();
   readonly #responder: Responder;
+  readonly #udpAsker = new UdpAsker();
   #hostUpstreams: Upstream[] = [];
 
   constructor(port: MessagePort, data: WorkerData) {
     this.#port = port;
-    const udp = new UdpAsker();
     const forwarder = new Forwarder({
-      udp: (upstream, query, timeoutMs) => udp.ask(upstream, query, timeoutMs),
+      udp: (upstream, query, timeoutMs) => this.#udpAsker.ask(upstream, query, timeoutMs),
       tcp: askByTcp,
       nowMs: () => performance.now(),
     });
@@ -85,6 +85,9 @@ class ResolverThread {
   async #close(sandboxId: string): Promise<void> {
     const listener = this.#listeners.get(sandboxId);
     this.#listeners.delete(sandboxId);
+    for (const { netnsPath } of listener?.asker.upstreams ?? []) {
+      if (netnsPath !== undefined) this.#udpAsker.leave(netnsPath);
+    }
     await listener?.close();
   }
 
@@ -122,9 +125,9 @@ function existing(path: string): string {
 // The one file of the room that acts when loaded: being a thread's entry is what it is for.
 if (parentPort !== null) {
   const port = parentPort;
-  const thread = new ResolverThread(port, workerData as WorkerData);
+  const resolver = new Resolver(port, workerData as WorkerData);
   let turn = Promise.resolve();
   port.on("message", (changes: readonly Change[]) => {
-    turn = turn.then(() => thread.apply(changes));
+    turn = turn.then(() => resolver.apply(changes));
   });
 }
