@@ -5,13 +5,13 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type DaemonConfig, formatHost, parseDaemonConfig } from "../daemon/config.ts";
 import { messageOf, SkepError } from "../model/errors.ts";
-import { ensureDemoImages } from "./demo-images.ts";
+import { demoImages } from "./demo-images.ts";
 import { down } from "./down.ts";
 import { hostMarks, leftovers } from "./leftovers.ts";
 import { isRunning } from "./running.ts";
 import { up } from "./up.ts";
 import { type Balancer, noFacts, type Step, WALK } from "./walk.ts";
-import { balancerOf, dockerEnvironment, runStep, shown } from "./walk-run.ts";
+import { balancerOf, dockerEnvironment, runStep, shown, unpackedDocker } from "./walk-run.ts";
 
 export interface DemoOptions {
   readonly keep: boolean;
@@ -64,7 +64,9 @@ async function walk(config: DaemonConfig, say: (line: string) => void, signal: A
   await up(config, { say });
   signal.throwIfAborted();
   const host = formatHost(config.hosts[0]!);
-  await ensureDemoImages({ host, say });
+  say("");
+  say("The images of the walk:");
+  await demoImages(config, { say: (line) => say(`  ${line}`) });
   const facts = noFacts(join(config.execRoot, "netns"));
   const env = dockerEnvironment(host);
   let balancer: Balancer | undefined;
@@ -95,10 +97,10 @@ function sayKept(config: DaemonConfig, say: (line: string) => void): void {
   const flags =
     config.execRoot === defaults.execRoot ? "" : ` --data-root ${config.dataRoot} --exec-root ${config.execRoot}`;
   const launcher = join(import.meta.dirname, "../../bin/skep");
-  const unpacked = join(import.meta.dirname, "../../.cache/docker-cli");
+  const unpacked = unpackedDocker();
   say("");
   say("The swarm stays up. Use it with:");
-  if (existsSync(join(unpacked, "docker"))) say(`  export PATH=${unpacked}:$PATH`);
+  if (unpacked) say(`  export PATH=${unpacked}:$PATH`);
   say(`  export DOCKER_HOST=${formatHost(config.hosts[0]!)}`);
   say("  docker service ls");
   say("Remove it, and everything that belongs to it, with:");

@@ -45,6 +45,16 @@ addRootFlags(program.command("status"))
     process.exitCode = await status(roots, { say });
   });
 
+addDaemonFlags(program.command("demo-images"))
+  .description(
+    "put the walk's two images into the engine: pulled if a registry can be reached, else built from Debian's packages",
+  )
+  .option("--build", "build them even where they could be pulled")
+  .action(async ({ build, ...options }) => {
+    const { demoImages } = await import("./demo-images.ts");
+    await demoImages(parseDaemonConfig(options), { say, build: build === true });
+  });
+
 program
   .command("demo")
   .description("show a swarm's internal load balancing, step by step, with the docker command; leaves nothing behind")

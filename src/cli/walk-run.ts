@@ -50,12 +50,18 @@ export function shown(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("\t", "\\t")}'`)).join(" ");
 }
 
-/** The environment in which `docker` is Docker's command and speaks to this host; where setup unpacked one, that one. */
+/** Where setup puts a docker command if the machine has none; undefined if it had one. */
+export function unpackedDocker(): string | undefined {
+  const bin = join(import.meta.dirname, "../../.cache/docker-cli/bin");
+  return existsSync(join(bin, "docker")) ? bin : undefined;
+}
+
+/** The environment in which `docker` is Docker's command and speaks to this host, whatever the user's own settings for it are. */
 export function dockerEnvironment(host: string): NodeJS.ProcessEnv {
-  const unpacked = join(import.meta.dirname, "../../.cache/docker-cli");
-  const path = existsSync(join(unpacked, "docker")) ? `${unpacked}:${process.env.PATH}` : process.env.PATH;
-  const { DOCKER_CONTEXT, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION, ...others } = process.env;
-  return { ...others, PATH: path, DOCKER_HOST: host };
+  const { DOCKER_CONTEXT, DOCKER_TLS, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION, ...others } =
+    process.env;
+  const unpacked = unpackedDocker();
+  return { ...others, PATH: unpacked ? `${unpacked}:${others.PATH}` : others.PATH, DOCKER_HOST: host };
 }
 
 function run(words: readonly string[], options: RunOptions): Promise<{ output: string; ending: string }> {
