@@ -93,9 +93,17 @@ const OUTPUT: readonly (readonly [command: string, output: string, balancer?: Ba
     "ipvs",
   ],
   [
+    "nsenter --net=/run/skep/netns/lb_p7us0wjv3 nft list map ip skep marks",
+    "table ip skep {\n\tmap marks {\n\t\ttype ipv4_addr : mark\n" +
+      '\t\telements = { 10.0.1.2 comment "web" : 0x00000101, 10.0.1.6 comment "client" : 0x00000102 }\n\t}\n}\n',
+    "nft",
+  ],
+  [
     "nsenter --net=/run/skep/netns/lb_p7us0wjv3 nft list table ip skep",
-    "table ip skep {\n  map vips {\n    elements = { 10.0.1.2 : 0x00000101 }\n  }\n  map backends {\n" +
-      "    elements = { 0x00000101 . 0 : 10.0.1.3, 0x00000101 . 1 : 10.0.1.4 }\n  }\n}\n",
+    "table ip skep {\n\tmap services {\n" +
+      '\t\telements = { 0x00000101 comment "web" : goto service-257, 0x00000102 comment "client" : goto service-258 }\n\t}\n\n' +
+      "\tchain service-257 {\n\t\tcounter packets 4 bytes 240 dnat to numgen inc mod 2 " +
+      'map { 0 comment "web.1" : 10.0.1.3, 1 comment "web.2" : 10.0.1.4 } comment "web, VIP 10.0.1.2"\n\t}\n}\n',
     "nft",
   ],
 ];
@@ -127,7 +135,9 @@ const BROKEN: readonly (readonly [what: string, index: number, output: string])[
   ["a virtual IP that is no alias", 16, OUTPUT[16]![1].replace("10.0.1.2/32", "10.0.1.22/32")],
   ["an unmarked virtual IP", 17, OUTPUT[17]![1].replace("10.0.1.2 ", "10.0.1.22")],
   ["a table that lacks a replica (ipvs)", 18, OUTPUT[18]![1].replace("10.0.1.4:", "10.0.1.44:")],
-  ["a table that lacks a replica (nft)", 19, OUTPUT[19]![1].replace("10.0.1.4 ", "10.0.1.44 ")],
+  ["a virtual IP with no mark of its own", 19, OUTPUT[19]![1].replace("10.0.1.2 ", "10.0.1.22 ")],
+  ["a table that lacks a replica (nft)", 20, OUTPUT[20]![1].replace("10.0.1.4 ", "10.0.1.44 ")],
+  ["a table that does not take turns", 20, OUTPUT[20]![1].replace("numgen inc", "numgen random")],
 ];
 
 for (const [what, index, output] of BROKEN) {

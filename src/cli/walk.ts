@@ -18,6 +18,8 @@ export interface Facts {
   networkId?: string;
   /** The address of the load balancer's own endpoint, `lb-my-swarm-net`. */
   lbAddress?: string;
+  /** The firewall mark of `web`, in hexadecimal. */
+  mark?: string;
 }
 
 /** One command of the walk. */
@@ -204,13 +206,24 @@ const ON_THE_HOST: readonly Step[] = [
   },
   {
     balancer: "nft",
-    command: (facts) => inLb(facts, "nft", "list", "table", "ip", "skep"),
-    shows:
-      "Where the kernel has no IPVS, nftables does its part: a virtual IP gets its service's mark, and the mark's connections go to the replicas in turn.",
-    checks: "packets to the virtual IP are marked, and the balancer's table holds both replicas",
+    command: (facts) => inLb(facts, "nft", "list", "map", "ip", "skep", "marks"),
+    shows: "What is sent to a virtual IP gets a mark of its service's own.",
+    checks: "packets to the virtual IP are marked",
     check: (output, facts) => {
-      match(output, new RegExp(`${escaped(known(facts, "vip"))}\\b[^\\n]*0x0*1[0-9a-f]{2}\\b`));
-      holdsReplicas(output, facts);
+      facts.mark = found(output, new RegExp(`${escaped(known(facts, "vip"))}\\b[^,]* : 0x0*(1[0-9a-f]{2})\\b`));
+    },
+  },
+  {
+    balancer: "nft",
+    command: (facts) => inLb(facts, "nft", "list", "table", "ip", "skep"),
+    shows: "And nftables takes each mark's connections to the replicas in turn: this kernel needs no IPVS.",
+    checks: "the balancer's table holds both replicas, in turn",
+    check: (output, facts) => {
+      const chain = `service-${Number.parseInt(known(facts, "mark"), 16)}`;
+      match(output, new RegExp(`0x0*${known(facts, "mark")}\\b[^,]* : goto ${chain}\\b`));
+      const rules = output.slice(output.indexOf(`chain ${chain} {`)).split("}\n")[0] ?? "";
+      match(rules, /numgen inc mod 2\b/);
+      holdsReplicas(rules, facts);
     },
   },
 ];
@@ -264,7 +277,7 @@ function inLb(facts: Facts, ...command: string[]): string[] {
   return ["nsenter", `--net=${lbNamespace(facts)}`, ...command];
 }
 
-function known(facts: Facts, name: "clientContainer" | "vip" | "networkId" | "lbAddress"): string {
+function known(facts: Facts, name: "clientContainer" | "vip" | "networkId" | "lbAddress" | "mark"): string {
   const value = facts[name];
   ok(value !== undefined, `an earlier step should have found the ${name}`);
   return value;
