@@ -1,0 +1,154 @@
+// The routes of containers. Lists, inspect, create and wait are files of their own next door; exec and attach are streams.ts. What is here
+// is passed on to Podman with its words and statuses put right.
+import type { TaskId } from "../../model/ids.ts";
+import { type ApiRequest, boolParam, param, type Reply } from "../http.ts";
+import type { Router } from "../router.ts";
+import { createContainer } from "./container-create.ts";
+import { inspectContainer, rawInspect } from "./container-inspect.ts";
+import { listContainers } from "./container-list.ts";
+import { waitContainer } from "./container-wait.ts";
+import { ATTACHMENT_LABEL, type EngineContext } from "./context.ts";
+import { Filters } from "./filters.ts";
+import { MULTIPLEXED_STREAM, RAW_STREAM } from "./hijack.ts";
+import { type Json, list, object, strings, text, without } from "./json.ts";
+import { type ProxyOptions, proxied, proxy } from "./proxy.ts";
+import type { Subject } from "./refusals.ts";
+import { COMPAT } from "./upstream.ts";
+
+const PRUNE_FILTERS = ["until", "label", "label!"];
+
+export function containerRoutes(ctx: EngineContext): (router: Router) => void {
+  const { upstream } = ctx;
+  const named = (req: ApiRequest): Subject => ({ kind: "container", name: param(req, "id") });
+  const on = (options: (req: ApiRequest) => ProxyOptions = () => ({})) =>
+    proxied(upstream, (req) => ({ subject: named(req), ...options(req) }));
+  return (router) => {
+    router.add("GET", "/containers/json", (req) => listContainers(ctx, req));
+    router.add("POST", "/containers/create", (req) => createContainer(ctx, req));
+    router.add("POST", "/containers/prune", (req) => prune(ctx, req));
+    router.add("GET", "/containers/{id}/json", (req) => inspectContainer(ctx, req));
+    router.add("POST", "/containers/{id}/wait", (req, res) => waitContainer(ctx, req, res));
+    router.add("GET", "/containers/{id}/top", (req) => top(ctx, req));
+    router.add("GET", "/containers/{id}/logs", (req, res) => logs(ctx, req, res));
+    router.add(
+      "GET",
+      "/containers/{id}/stats",
+      on((req) => stats(req)),
+    );
+    router.add(
+      "GET",
+      "/containers/{id}/changes",
+      on(() => ({ map: (c) => (list(c).length === 0 ? null : c) })),
+    );
+    router.add(
+      "GET",
+      "/containers/{id}/export",
+      on(() => ({ contentType: "application/octet-stream" })),
+    );
+    for (const method of ["HEAD", "GET", "PUT"] as const) router.add(method, "/containers/{id}/archive", on());
+    router.add("POST", "/containers/{id}/start", async (req, res) => {
+      await ensureSandbox(ctx, param(req, "id"));
+      return proxy(upstream, req, res, { subject: named(req), query: new URLSearchParams() });
+    });
+    router.add("POST", "/containers/{id}/restart", async (req, res) => {
+      await ensureSandbox(ctx, param(req, "id"));
+      return proxy(upstream, req, res, { subject: named(req) });
+    });
+    for (const action of ["stop", "pause", "unpause", "resize", "rename"] as const) {
+      router.add("POST", `/containers/{id}/${action}`, on());
+    }
+    router.add("POST", "/containers/{id}/kill", on());
+    router.add(
+      "POST",
+      "/containers/{id}/update",
+      on(() => ({ map: (u) => ({ Warnings: list(object(u).Warnings) }) })),
+    );
+    router.add("DELETE", "/containers/{id}", (req) => remove(ctx, req));
+  };
+}
+
+/** A container on an attachable network needs its sandbox, which a restart of the host takes away. */
+async function ensureSandbox(ctx: EngineContext, id: string): Promise<void> {
+  const taskId = await attachmentOf(ctx, id);
+  if (taskId !== undefined) await ctx.attachments.ensure(taskId);
+}
+
+async function attachmentOf(ctx: EngineContext, id: string): Promise<TaskId | undefined> {
+  const labels = strings(object(object(await rawInspect(ctx, id)).Config).Labels);
+  return labels[ATTACHMENT_LABEL] as TaskId | undefined;
+}
+
+/** @throws SkepError "not_found", "conflict" when it runs and `force` is not asked for */
+async function remove(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
+  const id = param(req, "id");
+  const taskId = await attachmentOf(ctx, id);
+  const query = { force: String(boolParam(req.query, "force")), v: String(boolParam(req.query, "v")) };
+  await ctx.upstream.json("DELETE", `${COMPAT}/containers/${encodeURIComponent(id)}`, {
+    query,
+    subject: { kind: "container", name: id },
+  });
+  if (taskId !== undefined) await ctx.attachments.release(taskId);
+  return { status: 204 };
+}
+
+async function prune(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
+  Filters.of(req.query, PRUNE_FILTERS);
+  const answer = object(await ctx.upstream.json("POST", `${COMPAT}/containers/prune`, { query: req.query }));
+  const deleted = list(answer.ContainersDeleted);
+  return {
+    json: { ContainersDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: answer.SpaceReclaimed ?? 0 },
+  };
+}
+
+/** `docker top`: Podman without ps arguments gives each line as one field, and with them a stream that does not end. */
+async function top(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
+  const id = param(req, "id");
+  const args = req.query.get("ps_args") ?? "";
+  const answer = object(
+    await ctx.upstream.json("GET", `${COMPAT}/containers/${encodeURIComponent(id)}/top`, {
+      query: { stream: "false", ps_args: args === "" ? "-ef" : args },
+      subject: { kind: "container", name: id },
+      signal: req.signal,
+    }),
+  );
+  const titles = list(answer.Titles)
+    .map(text)
+    .flatMap((t) => t.trim().split(/\s+/));
+  const processes = list(answer.Processes).map((row) => splitRow(list(row).map(text).join(" "), titles.length));
+  return { json: { Titles: titles, Processes: processes } };
+}
+
+/** The last column may have spaces. */
+function splitRow(row: string, columns: number): string[] {
+  const words = row.trim().split(/\s+/);
+  return words.length <= columns ? words : [...words.slice(0, columns - 1), words.slice(columns - 1).join(" ")];
+}
+
+async function logs(ctx: EngineContext, req: ApiRequest, res: Parameters<typeof proxy>[2]): Promise<Reply | undefined> {
+  const id = param(req, "id");
+  const tty = object(object(await rawInspect(ctx, id)).Config).Tty === true;
+  return proxy(ctx.upstream, req, res, {
+    subject: { kind: "container", name: id },
+    contentType: tty || req.minor < 42 ? RAW_STREAM : MULTIPLEXED_STREAM,
+  });
+}
+
+function stats(req: ApiRequest): ProxyOptions {
+  let before: Json | undefined;
+  return {
+    contentType: "application/json",
+    line: (document) => {
+      const now = object(document);
+      const shown = {
+        ...without(now, "Id", "name"),
+        id: now.Id ?? now.id,
+        name: `/${text(now.name).replace(/^\//, "")}`,
+        networks: object(now.networks),
+        // Podman leaves the first one empty, of which clients compute nonsense
+        ...(before === undefined ? {} : { precpu_stats: before.cpu_stats, preread: before.read }),
+      };
+      if (!req.signal.aborted) before = now;
+      return shown;
+    },
+  };
+}
