@@ -12,6 +12,10 @@ import type { ContainerExit, ContainerSummary } from "./port.ts";
 const SAME_DEATH_MS = 30_000;
 const CONTAINER_ID = /^[0-9a-f]{64}$/;
 
+/** inotify queues 16384 events and then drops them, which Node does not tell: a burst this long means looking for oneself. */
+const BURST = 4_096;
+const MAX_REMEMBERED = 10_000;
+
 /** The exit status that Docker reports when the real one is lost. */
 export const LOST_EXIT_CODE = 255;
 
@@ -19,11 +23,15 @@ export class ExitWatch {
   readonly #log: Log;
   readonly #listeners = new Set<(exit: ContainerExit) => void>();
   readonly #reported = new Map<string, number>(); // id → time of death, until it starts again or is removed
+  readonly #lost: () => void;
+  #burst = 0;
   #watcher: FSWatcher | undefined;
   #dir: string | undefined;
 
-  constructor(log: Log) {
+  /** @param lost called when deaths may have been missed: time for a `resync` */
+  constructor(log: Log, lost: () => void) {
     this.#log = log;
+    this.#lost = lost;
   }
 
   /** The directory being watched. */
@@ -43,12 +51,13 @@ export class ExitWatch {
     await mkdir(dir, { recursive: true, mode: 0o751 }); // Podman would make it just so
     const watcher = watch(dir, { persistent: false });
     watcher.on("change", (_event, name) => {
+      this.#countBurst();
       if (typeof name === "string" && CONTAINER_ID.test(name)) this.#read(join(dir, name), name);
-      else if (name === null) this.#disarm();
     });
     watcher.on("error", (e) => {
       this.#log.warn({ dir, error: messageOf(e) }, "cannot watch for container exits; relying on podman's events");
       this.#disarm();
+      this.#lost();
     });
     this.#dir = dir;
     this.#watcher = watcher;
@@ -91,6 +100,15 @@ export class ExitWatch {
     this.#listeners.clear();
   }
 
+  #countBurst(): void {
+    if (this.#burst++ === 0) {
+      setImmediate(() => {
+        if (this.#burst > BURST) this.#lost();
+        this.#burst = 0;
+      });
+    }
+  }
+
   #disarm(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
@@ -111,7 +129,14 @@ export class ExitWatch {
   }
 
   #tell(exit: ContainerExit, at = exit.at.getTime()): void {
+    this.#reported.delete(exit.id); // so that the map stays in the order of deaths
     this.#reported.set(exit.id, at);
+    if (this.#reported.size > MAX_REMEMBERED) {
+      for (const oldest of this.#reported.keys()) {
+        this.#reported.delete(oldest);
+        break;
+      }
+    }
     for (const listener of this.#listeners) {
       try {
         listener(exit);

@@ -36,7 +36,7 @@ export class PodmanClient {
   async json(method: string, path: string, ask: Ask = {}): Promise<unknown> {
     const answer = await this.ask(method, path, ask);
     if (answer.status >= 300) throw podmanError(`podman ${method} ${path}`, answer.status, answer.body);
-    if (answer.body === "") return undefined;
+    if (answer.body.trim() === "") return undefined;
     return parse(answer.body, path);
   }
 

@@ -1,7 +1,8 @@
-// How our own `podman system service` is told to run: global flags, and, for storage of our own, a containers.conf of our own, so that
-// several skeps and the host's Podman live side by side. Starting and watching it is podman-service.ts.
-import { writeFile } from "node:fs/promises";
+// How our own `podman system service` is told to run: global flags and a containers.conf, so that tasks get Docker's defaults, and several
+// skeps and the host's Podman live side by side. Starting and watching it is podman-service.ts.
+import { access, constants, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { hostConf, parseConf, printConf } from "./containers-conf.ts";
 import { chooseRuntime, hasSystemd } from "./podman-host.ts";
 
 /** Which Podman: one that already serves on a socket, or one that skep starts (on separate storage, or on Podman's own). */
@@ -52,25 +53,42 @@ export async function podmanCommand(stateDir: string, storage: PodmanStorage, so
     ...(systemd ? [] : ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]),
     ...["system", "service", "--time=0", `unix://${socketPath}`],
   ];
+  const conf = join(stateDir, "containers.conf");
+  const separate = storage.root !== undefined || storage.runroot !== undefined;
+  const ours = parseConf(DOCKER_DEFAULTS + (separate ? SEPARATE : "") + (await initPath()));
+  await writeFile(conf, printConf(separate ? ours : await hostConf(ours)));
   // Podman's own health checks are systemd timers; skep runs health checks itself.
-  const env: NodeJS.ProcessEnv = { ...process.env, DISABLE_HC_SYSTEMD: "true" };
-  if (storage.root !== undefined || storage.runroot !== undefined) {
-    env.CONTAINERS_CONF = join(stateDir, "containers.conf");
-    await writeFile(env.CONTAINERS_CONF, OWN_CONFIG);
-  }
+  const env: NodeJS.ProcessEnv = { ...process.env, CONTAINERS_CONF: conf, DISABLE_HC_SYSTEMD: "true" };
   return { program: "podman", args, env };
 }
 
-/**
- * The default capabilities are Docker's, pids are unlimited as Docker's are. Locks are files, since the default shared-memory locks are one
- * pool for all storages of a host, and a second storage that starts afresh frees the locks of the first.
- */
-const OWN_CONFIG = `[containers]
-default_capabilities = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-  "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"]
+/** Docker's default capabilities, and no limit on processes, as with Docker. */
+const DOCKER_DEFAULTS = `
+[containers]
+default_capabilities = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"]
 default_sysctls = []
-log_driver = "k8s-file"
 pids_limit = 0
+`;
+
+/**
+ * Locks of separate storage are files: the default shared-memory locks are one pool for all storages of a host, and a second storage
+ * that starts afresh frees the locks of the first.
+ */
+const SEPARATE = `
 [engine]
 lock_type = "file"
 `;
+
+/** Where distributions put the init that `--init` containers get; Podman's own guess is only the first. */
+const INITS = ["/usr/libexec/podman/catatonit", "/usr/bin/catatonit", "/usr/libexec/catatonit/catatonit"];
+
+async function initPath(): Promise<string> {
+  for (const path of INITS) {
+    const runs = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (runs) return `[containers]\ninit_path = "${path}"\n`;
+  }
+  return ""; // Podman then refuses an --init container, in its own words
+}

@@ -1,18 +1,17 @@
-// The container engine port on Podman's REST service. Images are podman-images.ts, deaths exit-watch.ts, the service's life podman-service.ts;
-// here are the containers, and the thread that keeps the three together over Podman's restarts (#follow).
+// The container engine port on Podman's REST service: the containers. Images are podman-images.ts, deaths exit-watch.ts, the service's life
+// podman-service.ts, and podman-follow.ts keeps these together over Podman's restarts.
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { hasCode, messageOf } from "../model/errors.ts";
+import { hasCode } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import type { ContainerCreate } from "./container-spec.ts";
 import { ExitWatch } from "./exit-watch.ts";
 import { Gate } from "./gate.ts";
 import { PodmanClient } from "./http-client.ts";
-import { type Ceilings, ceilingsOf } from "./limits.ts";
 import { count, list, object, readContainer, readEvent, readListed, text } from "./podman-answers.ts";
 import { type PodmanStorage, tmpDirOf } from "./podman-config.ts";
 import { podmanError, startError } from "./podman-error.ts";
-import { exitDirOf, isAlive } from "./podman-host.ts";
+import { PodmanFollow } from "./podman-follow.ts";
 import { noSuchImage, PodmanImages } from "./podman-images.ts";
 import { readInfo } from "./podman-info.ts";
 import { PodmanService } from "./podman-service.ts";
@@ -43,45 +42,47 @@ export interface PodmanEngineOptions {
 /** Podman as skep's container engine. Nothing runs before `start`. */
 export class PodmanEngine implements ContainerEngine {
   readonly socketPath: string;
-  readonly #log: Log;
   readonly #client: PodmanClient;
   readonly #service: PodmanService;
   readonly #images: PodmanImages;
   readonly #exits: ExitWatch;
-  readonly #own: PodmanEngineOptions["own"];
+  readonly #follow: PodmanFollow;
   readonly #starts = new Gate(Math.min(16, Math.max(4, 2 * cpus().length)));
-  readonly #closed = new AbortController();
-  #following: Promise<void> | undefined;
-  #ceilings: Ceilings;
   #rawInfo: Promise<unknown> | undefined;
 
   constructor(options: PodmanEngineOptions) {
-    this.socketPath = options.socketPath;
-    this.#log = options.log;
-    this.#own = options.own;
-    this.#client = new PodmanClient(options.socketPath);
-    this.#service = new PodmanService({
-      client: this.#client,
-      log: options.log,
-      ...(options.own && { own: options.own }),
-    });
+    const { log, own, socketPath } = options;
+    this.socketPath = socketPath;
+    this.#client = new PodmanClient(socketPath);
+    this.#service = new PodmanService({ client: this.#client, log, ...(own && { own }) });
     this.#images = new PodmanImages(this.#client);
-    this.#exits = new ExitWatch(options.log);
+    this.#exits = new ExitWatch(log, () => this.#follow.catchUp());
+    const tmpdir = own && tmpDirOf(own.storage);
+    this.#follow = new PodmanFollow({
+      log,
+      service: this.#service,
+      exits: this.#exits,
+      socketPath,
+      exitDir: tmpdir && join(tmpdir, "exits"),
+      list: () => this.#list({}),
+      inspect: (id) => this.#inspect(id),
+      events: (signal) => this.#events(signal, undefined),
+      reconnected: () => {
+        this.#rawInfo = undefined;
+      },
+    });
   }
 
   /** Resolves when Podman answers and exits are watched; subscribe with `onExit` before, to hear of deaths while we were away. */
-  async start(): Promise<void> {
-    if (this.#following !== undefined) return;
-    await this.#connected();
-    this.#following = this.#follow();
+  start(): Promise<void> {
+    return this.#follow.start();
   }
 
   /** Lets go of Podman, which runs on. Safe to call twice. */
   async close(): Promise<void> {
-    this.#closed.abort();
     this.#service.close();
+    await this.#follow.close();
     this.#exits.close();
-    await this.#following;
     this.#client.close();
   }
 
@@ -123,7 +124,7 @@ export class PodmanEngine implements ContainerEngine {
 
   async createContainer(spec: ContainerCreate): Promise<{ id: string; warnings: string[] }> {
     const mounts = await prepareMounts(this.#client, spec.mounts ?? []);
-    const json = toSpecGenerator({ ...spec, mounts }, this.#ceilings);
+    const json = toSpecGenerator({ ...spec, mounts }, this.#follow.ceilings);
     return this.#starts.run(async () => {
       const create = () => this.#client.ask("POST", "/libpod/containers/create", { json });
       let answer = await create();
@@ -146,7 +147,7 @@ export class PodmanEngine implements ContainerEngine {
       const answer = await this.#client.ask("POST", `/libpod/containers/${id}/start`);
       if (answer.status >= 300 && answer.status !== 304) throw startError(id, answer.status, answer.body);
       const raw = object(await this.#client.json("GET", `/libpod/containers/${id}/json`));
-      await this.#learnExitDir(text(raw.ConmonPidFile));
+      await this.#follow.learnExitDir(raw);
       return { pid: readContainer(raw).pid };
     });
   }
@@ -212,69 +213,6 @@ export class PodmanEngine implements ContainerEngine {
       if (signal.aborted) return;
       await this.#service.ensure();
     }
-  }
-
-  /** One connection after the other: Podman's events as the second source of deaths, and a comparison whenever there was a gap. */
-  async #follow(): Promise<void> {
-    const { signal } = this.#closed;
-    while (!signal.aborted) {
-      try {
-        for await (const event of this.#events(signal, undefined)) this.#note(event);
-        if (!signal.aborted) this.#log.warn({}, "podman's event stream ended");
-      } catch (e) {
-        if (signal.aborted) return;
-        this.#log.warn({ error: messageOf(e) }, "podman's event stream broke off");
-      }
-      if (signal.aborted) return;
-      await this.#connected().catch((e: unknown) => {
-        if (!signal.aborted) this.#log.warn({ error: messageOf(e) }, "cannot catch up with podman; trying again");
-      });
-    }
-  }
-
-  #note(event: EngineEvent): void {
-    if (event.type !== "container") return;
-    if (event.action === "start") this.#exits.started(event.actorId, event.at);
-    if (event.action === "remove") this.#exits.forget(event.actorId);
-    if (event.action === "died") {
-      const exitCode = Number(event.attributes.containerExitCode ?? Number.NaN);
-      this.#exits.report({ id: event.actorId, exitCode: Number.isNaN(exitCode) ? 255 : exitCode, at: event.at });
-    }
-  }
-
-  async #connected(): Promise<void> {
-    await this.#service.ensure();
-    this.#rawInfo = undefined;
-    const { pid } = this.#service;
-    this.#ceilings = await ceilingsOf(pid ?? "self");
-    const tmpdir = this.#own && tmpDirOf(this.#own.storage);
-    if (tmpdir !== undefined) await this.#exits.arm(join(tmpdir, "exits"));
-    await this.#resync();
-  }
-
-  async #resync(): Promise<void> {
-    const all = await this.#list({});
-    const settled = await Promise.all(
-      all.map(async (c) => {
-        if (c.state !== "running" || c.pid === 0) return c;
-        if (this.#exits.dir === undefined) await this.#learnExitDir(await this.#conmonPidFile(c.id));
-        if (await isAlive(c.pid)) return c;
-        // Dead, and Podman's list does not know it yet: an inspection makes it look.
-        return (await this.inspectContainer(c.id)) ?? c;
-      }),
-    );
-    this.#exits.resync(settled);
-  }
-
-  /** Podman's default storage (or somebody's service) has an exit directory that only a running conmon tells. */
-  async #learnExitDir(conmonPidFile: string): Promise<void> {
-    if (this.#exits.dir !== undefined || conmonPidFile === "") return;
-    const dir = await exitDirOf(conmonPidFile);
-    if (dir !== undefined) await this.#exits.arm(dir);
-  }
-
-  async #conmonPidFile(id: string): Promise<string> {
-    return text(object(await this.#inspect(id)).ConmonPidFile);
   }
 
   async #inspect(id: string): Promise<unknown> {

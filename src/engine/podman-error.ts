@@ -69,7 +69,9 @@ export function startError(id: string, status: number, body: string): SkepError 
 function codeOf(status: number, said: string): Code {
   if (status === 304) return "not_modified";
   if (status === 404 || /no such (container|image|volume)/i.test(said)) return "not_found";
-  if (status === 409 || /name .* is already in use|already exists/i.test(said)) return "conflict";
+  // Podman 4 says 500 to a kill of what does not run.
+  if (status === 409 || /container state improper/.test(said) || /name .* is already in use|already exists/i.test(said))
+    return "conflict";
   if (status === 400) return "invalid";
   if (status === 503) return "unavailable";
   return "internal";

@@ -10,7 +10,7 @@ import { messageOf, SkepError } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import type { PodmanClient } from "./http-client.ts";
 import { type PodmanStorage, podmanCommand } from "./podman-config.ts";
-import { findService, isAlive } from "./podman-host.ts";
+import { findService, isAlive, unmountIdleStorage } from "./podman-host.ts";
 
 /** Podman answers about 100 ms after its start; much later it will not. */
 const START_TIMEOUT_MS = 20_000;
@@ -73,6 +73,8 @@ export class PodmanService {
       await terminate(pid);
     }
     await rm(socketPath, { force: true });
+    const { root } = this.#options.own.storage;
+    if (root !== undefined) await unmountIdleStorage(root);
   }
 
   async #ensure(): Promise<void> {
