@@ -1,0 +1,158 @@
+// One network's balancer on this node: the namespace "lb_<network id>", its endpoint on the network, the VIPs as aliases of it, and the
+// driver's rules. What the services should be is the caller's business (../desired.ts).
+import { createNetns, deleteNetns, flushConntrack, isNetns, RtNetlink } from "../../kernel/index.ts";
+import { prepareNetns, setWhereKnown } from "../links.ts";
+import type { Overlay } from "../overlay.ts";
+import type { LbDriver, VirtualService } from "./driver.ts";
+
+const DEV = "eth0";
+
+/** Settings of the namespace before its interface comes. */
+const SYSCTLS = {
+  "net.ipv4.ip_forward": 1,
+  // Client and replica are neighbours: without this the kernel would tell the client to talk to the replica directly.
+  "net.ipv4.conf.all.send_redirects": 0,
+  "net.ipv4.conf.default.send_redirects": 0,
+  // "no replica" is said as often as somebody asks
+  "net.ipv4.icmp_ratelimit": 0,
+} as const;
+
+/** Those that are there once connection tracking is on in the namespace. */
+const CONNTRACK_SYSCTLS = {
+  // A segment outside the window is passed on to those who know better, instead of being kept from them (moby#40374).
+  "net.netfilter.nf_conntrack_tcp_be_liberal": 1,
+  // Flows of datagrams keep their replica for as long as in IPVS (seconds).
+  "net.netfilter.nf_conntrack_udp_timeout_stream": 300,
+} as const;
+
+export class Balancer {
+  readonly netns: string;
+  readonly #overlay: Overlay;
+  readonly #driver: LbDriver;
+  readonly #addresses: readonly string[];
+  /** By mark, as last brought about. */
+  readonly #services = new Map<number, VirtualService>();
+
+  /** @param needs.addresses of the balancer's endpoint, with prefix length, one a family */
+  constructor(needs: {
+    readonly netns: string;
+    readonly overlay: Overlay;
+    readonly driver: LbDriver;
+    readonly addresses: readonly string[];
+  }) {
+    this.netns = needs.netns;
+    this.#overlay = needs.overlay;
+    this.#driver = needs.driver;
+    this.#addresses = needs.addresses;
+  }
+
+  get built(): boolean {
+    return isNetns(this.netns);
+  }
+
+  /** The services as last brought about. */
+  get services(): readonly VirtualService[] {
+    return [...this.#services.values()];
+  }
+
+  /**
+   * Makes what is missing and brings these services about. Others that an earlier daemon left stay until `prune`: they may only be not known
+   * yet. @throws KernelError
+   */
+  async ensure(services: readonly VirtualService[]): Promise<void> {
+    const fresh = !this.built;
+    createNetns(this.netns);
+    this.#plumb(fresh, services);
+    const sources = this.#addresses.map(bare);
+    await this.#driver.ensure(this.netns, { sources, services }, { keepOthers: true });
+    setWhereKnown(this.netns, CONNTRACK_SYSCTLS);
+    this.#addVips(services);
+    for (const service of services) this.#services.set(service.mark, service);
+  }
+
+  /** Adds or changes services. Rules come before the alias: from the moment that a VIP answers, it is balanced. */
+  async setServices(services: readonly VirtualService[]): Promise<void> {
+    await this.#driver.ensureServices(this.netns, services);
+    const stale: string[] = [];
+    const fresh: VirtualService[] = [];
+    for (const service of services) {
+      const before = this.#services.get(service.mark);
+      this.#services.set(service.mark, service);
+      if (before?.vips.join() === service.vips.join()) continue;
+      fresh.push(service);
+      stale.push(...(before?.vips ?? []).filter((vip) => !service.vips.includes(vip)));
+    }
+    if (fresh.length > 0) this.#addVips(fresh);
+    this.#removeVips(stale);
+  }
+
+  /** Takes a service out, its VIP first. */
+  async removeService(mark: number): Promise<void> {
+    this.#removeVips(this.#services.get(mark)?.vips ?? []);
+    this.#services.delete(mark);
+    await this.#driver.removeServices(this.netns, [mark]);
+  }
+
+  /** Makes these the only services, whoever put others there. */
+  async prune(services: readonly VirtualService[]): Promise<void> {
+    const sources = this.#addresses.map(bare);
+    using rt = RtNetlink.open(this.netns);
+    await this.#driver.ensure(this.netns, { sources, services });
+    rt.ensureAddresses(DEV, [...this.#addresses, ...services.flatMap((s) => s.vips.map(host))]);
+    this.#services.clear();
+    for (const service of services) this.#services.set(service.mark, service);
+  }
+
+  /**
+   * A replica has gone. Datagram flows to it would go on as long as packets come: they are forgotten, so that their next packet is balanced
+   * anew. A TCP stream to it is dead anyway; with `streams` it is forgotten as well, so that the client's next packet is reset, not lost.
+   */
+  forgetFlows(address: string, options: { readonly streams?: boolean } = {}): void {
+    if (!this.built) return;
+    for (const protocol of options.streams ? (["udp", "tcp", "sctp"] as const) : (["udp"] as const)) {
+      flushConntrack(this.netns, { replySrc: address, protocol });
+    }
+  }
+
+  async remove(): Promise<void> {
+    if (this.built) await this.#driver.remove(this.netns);
+    deleteNetns(this.netns);
+    this.#services.clear();
+  }
+
+  #plumb(fresh: boolean, services: readonly VirtualService[]): void {
+    using rt = RtNetlink.open(this.netns);
+    const there = fresh ? undefined : rt.link(DEV);
+    if (there === undefined) {
+      setWhereKnown(this.netns, SYSCTLS);
+      prepareNetns(this.netns, rt, { ipv6: this.#addresses.some((a) => a.includes(":")) });
+    }
+    // VIPs that are there stay: `prune` knows which ones are stray.
+    const vips = there === undefined ? [] : rt.addresses(DEV).map((a) => a.cidr);
+    const known = services.flatMap((s) => s.vips.map(host));
+    const kept = vips.filter((cidr) => (cidr.endsWith("/32") || cidr.endsWith("/128")) && !known.includes(cidr));
+    const present = known.filter((cidr) => vips.includes(cidr));
+    this.#overlay.plug(rt, { netns: this.netns, name: DEV, addresses: [...this.#addresses, ...present, ...kept] });
+  }
+
+  #addVips(services: readonly VirtualService[]): void {
+    using rt = RtNetlink.open(this.netns);
+    const dev = rt.link(DEV)?.ifindex ?? DEV;
+    for (const vip of services.flatMap((s) => s.vips)) rt.ensureAddress(dev, host(vip));
+  }
+
+  #removeVips(vips: readonly string[]): void {
+    if (vips.length === 0) return;
+    using rt = RtNetlink.open(this.netns);
+    for (const vip of vips) rt.deleteAddress(DEV, host(vip));
+  }
+}
+
+function bare(cidr: string): string {
+  return cidr.split("/", 1)[0]!;
+}
+
+/** A VIP as an alias: a host address, so that no route comes with it. */
+function host(vip: string): string {
+  return `${vip}/${vip.includes(":") ? 128 : 32}`;
+}

@@ -1,0 +1,238 @@
+// The laboratory of this room's tests: a "host" in a namespace of its own with a machine outside it, a data plane on it, and tasks whose
+// servers run in this process on sockets inside their sandboxes. Clients are processes (test-client.ts).
+import { type ChildProcess, spawn } from "node:child_process";
+import dgram from "node:dgram";
+import { mkdtempSync, rmSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import readline from "node:readline";
+import type { TestContext } from "node:test";
+import {
+  createNetns,
+  deleteNetns,
+  exec,
+  inNetns,
+  Nft,
+  RtNetlink,
+  removeNetnsDir,
+  tcpListenerIn,
+  udpSocketIn,
+} from "../kernel/index.ts";
+import type { NetworkAssignment, ServiceAssignment } from "../model/assignment.ts";
+import { systemClock } from "../model/clock.ts";
+import { type NetworkId, newId, type ServiceId, type TaskId } from "../model/ids.ts";
+import { silent } from "../model/log.ts";
+import { sandboxIdOf } from "./names.ts";
+import { createNodeNetwork, type NodeNetworkOptions } from "./node-network.ts";
+import type { NodeNetwork, Sandbox, SandboxSpec } from "./port.ts";
+
+/** Where every task's server listens, UDP and TCP. */
+export const PORT = 8000;
+/** A machine beyond the host. */
+export const OUTSIDE = "198.51.100.2";
+const NONE = { networks: [], services: [], tasks: [] };
+
+export interface Task {
+  readonly spec: SandboxSpec;
+  readonly sandbox: Sandbox;
+  readonly name: string;
+  readonly ip: string;
+}
+
+export class Lab {
+  readonly dir = mkdtempSync(join(tmpdir(), "skep-net-"));
+  readonly execRoot = join(this.dir, "run");
+  readonly host = join(this.dir, "ns", "host");
+  readonly outside = join(this.dir, "ns", "outside");
+  network: NodeNetwork;
+  readonly #closers = new Map<string, (() => Promise<void> | void)[]>();
+  readonly #options: NodeNetworkOptions;
+
+  private constructor(options: Partial<NodeNetworkOptions>) {
+    createNetns(this.host);
+    createNetns(this.outside);
+    using host = RtNetlink.open(this.host);
+    using outside = RtNetlink.open(this.outside);
+    host.setLink("lo", { up: true });
+    outside.setLink("lo", { up: true });
+    host.addVeth({ name: "uplink", peer: "eth0", peerNetns: this.outside, up: true, peerUp: true });
+    host.addAddress("uplink", "198.51.100.1/24");
+    host.addRoute({ dst: "default", via: OUTSIDE });
+    outside.addAddress("eth0", `${OUTSIDE}/24`);
+    const { execRoot, host: hostNetns } = this;
+    this.#options = { execRoot, hostNetns, log: silent, clock: systemClock, advertiseAddr: "198.51.100.1", ...options };
+    this.network = createNodeNetwork(this.#options);
+  }
+
+  /** A host with a started data plane; all of it goes with the test. */
+  static async open(t: TestContext, options: Partial<NodeNetworkOptions> = {}): Promise<Lab> {
+    const lab = new Lab(options);
+    t.after(() => lab.close());
+    await lab.network.start();
+    return lab;
+  }
+
+  /** The daemon dies without a word, and another one comes. */
+  async crash(): Promise<void> {
+    await this.network.stop(); // closes sockets only, which is what the kernel does for a process that dies
+    this.network = createNodeNetwork(this.#options);
+    await this.network.start();
+  }
+
+  async apply(
+    networks: readonly NetworkAssignment[],
+    services: readonly ServiceAssignment[],
+    full = false,
+  ): Promise<void> {
+    await this.network.apply({ full, networks, services, removed: NONE });
+  }
+
+  /** A task with a server that answers `<task name> <address of the client>`, in use from the start unless `join` is false. */
+  async run(
+    service: ServiceAssignment | undefined,
+    network: NetworkAssignment,
+    ip: string,
+    join = true,
+  ): Promise<Task> {
+    const taskId = newId<TaskId>();
+    const serviceName = service?.name ?? "alone";
+    const spec: SandboxSpec = {
+      id: sandboxIdOf(taskId),
+      taskId,
+      taskName: `${serviceName}.${ip.split(".")[3]}.${taskId}`,
+      serviceId: service?.id,
+      serviceName,
+      attachments: [{ networkId: network.id, addresses: [`${ip}/24`], aliases: [] }],
+      dns: {},
+      hosts: [],
+    };
+    const sandbox = await this.network.ensureSandbox(spec);
+    const task = { spec, sandbox, name: spec.taskName, ip };
+    await this.serve(task);
+    if (join) await this.network.join(spec.id);
+    return task;
+  }
+
+  /** Starts the task's server. */
+  async serve(task: Task): Promise<void> {
+    const { netnsPath } = task.sandbox;
+    const open = new Set<net.Socket>();
+    const tcp = net.createServer((socket) => {
+      open.add(socket);
+      socket.on("close", () => open.delete(socket)).on("error", () => {}); // a client that resets is no news
+      socket.write(`${task.name} ${socket.remoteAddress}\n`);
+      socket.on("data", (line) => socket.write(`${task.name} ${line}`));
+    });
+    await new Promise<void>((resolve) =>
+      tcp.listen({ fd: tcpListenerIn(netnsPath, "0.0.0.0", PORT) }, () => resolve()),
+    );
+    const udp = dgram.createSocket("udp4");
+    udp.on("message", (_, from) => udp.send(`${task.name} ${from.address}`, from.port, from.address));
+    await new Promise<void>((resolve) => udp.bind({ fd: udpSocketIn(netnsPath, "0.0.0.0", PORT) }, () => resolve()));
+    this.#closer(task.spec.id, async () => {
+      for (const socket of open) socket.destroy();
+      await new Promise((resolve) => tcp.close(resolve));
+      await new Promise<void>((resolve) => udp.close(() => resolve()));
+    });
+  }
+
+  /** Ends a task's server and clients: its process has exited. */
+  async kill(task: Task): Promise<void> {
+    for (const close of this.#closers.get(task.spec.id) ?? []) await close();
+    this.#closers.delete(task.spec.id);
+  }
+
+  /** A client in a task's sandbox (or any namespace). */
+  client(netns: string, owner = "lab"): Client {
+    const client = new Client(netns);
+    this.#closer(owner, () => client.close());
+    return client;
+  }
+
+  async exec(netns: string, ...argv: [string, ...string[]]): Promise<string> {
+    return (await exec(argv, { netns })).stdout;
+  }
+
+  /** Everything that can be seen of a namespace's network, without counters. */
+  async dump(netns: string): Promise<string> {
+    using nft = Nft.open(netns);
+    const rules = nft.run("list ruleset", { handles: true }).replace(/packets \d+ bytes \d+/g, "");
+    const parts = [rules];
+    for (const what of ["link", "addr", "route", "rule"]) {
+      const text = await this.exec(netns, "ip", "-d", ...(what === "link" ? [] : ["-4"]), what, "show");
+      parts.push(text.replace(/\b(hello_timer|tcn_timer|topology_change_timer|gc_timer) +\S+/g, "$1"));
+    }
+    return parts.join("\n");
+  }
+
+  async close(): Promise<void> {
+    for (const closers of this.#closers.values()) for (const close of closers) await close();
+    this.#closers.clear();
+    await this.network.purge();
+    for (const path of [this.host, this.outside]) deleteNetns(path);
+    removeNetnsDir(join(this.dir, "ns"));
+    rmSync(this.dir, { recursive: true });
+  }
+
+  #closer(owner: string, close: () => Promise<void> | void): void {
+    this.#closers.set(owner, [...(this.#closers.get(owner) ?? []), close]);
+  }
+}
+
+export interface Reply {
+  readonly answer: string & string[] & { readonly error?: string };
+  readonly ms: number;
+}
+
+export class Client {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(netns: string) {
+    const script = join(import.meta.dirname, "test-client.ts");
+    // Started inside, by this thread: a child inherits the namespace of the thread that makes it.
+    this.#child = inNetns(netns, () => spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"] }));
+    this.#lines = readline.createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  async ask(command: string): Promise<Reply> {
+    this.#child.stdin!.write(`${command}\n`);
+    return JSON.parse((await this.#lines.next()).value as string) as Reply;
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.kill("SIGKILL");
+    await gone;
+  }
+}
+
+/** 10.<n>.1.0/24 with the balancer at .254. */
+export function aNetwork(n = 50, more: Partial<NetworkAssignment> = {}): NetworkAssignment {
+  return {
+    id: newId<NetworkId>(),
+    name: `net${n}`,
+    vni: 4100 + n,
+    mtu: 1450,
+    subnets: [{ subnet: `10.${n}.1.0/24`, gateway: `10.${n}.1.1` }],
+    lbAddresses: [`10.${n}.1.254/24`],
+    internal: false,
+    ingress: false,
+    options: {},
+    ...more,
+  };
+}
+
+export function aService(name: string, network: NetworkAssignment, vip: string): ServiceAssignment {
+  return {
+    id: newId<ServiceId>(),
+    name,
+    mode: "vip",
+    virtualIPs: [{ networkId: network.id, addr: `${vip}/24` }],
+    ports: [],
+    aliases: {},
+    labels: {},
+  };
+}
