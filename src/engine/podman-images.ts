@@ -27,8 +27,9 @@ export class PodmanImages {
   async pull(ref: string, options: PullOptions): Promise<ImageInfo> {
     const full = fullImageName(ref);
     const ask = {
-      query: { reference: full },
-      headers: options.authHeader === undefined ? {} : { "x-registry-auth": options.authHeader },
+      // As Docker: a registry on this machine may be without TLS.
+      query: { reference: full, tlsVerify: isLoopback(domainOf(full)) ? false : undefined },
+      headers: options.authHeader === undefined ? {} : { "x-registry-auth": padded(options.authHeader) },
       signal: options.signal,
     };
     let failure: string | undefined;
@@ -40,7 +41,8 @@ export class PodmanImages {
       }
     } catch (e) {
       const status = e instanceof SkepError ? e.facts.status : undefined;
-      if (!(e instanceof SkepError) || status === undefined) throw e; // Podman did not answer at all
+      // Podman did not answer at all, or the request itself was wrong: neither says anything of the registry.
+      if (!(e instanceof SkepError) || status === undefined || e.code === "invalid") throw e;
       failure = e.message;
     }
     if (failure !== undefined) throw pullError(ref, failure);
@@ -87,6 +89,20 @@ export class PodmanImages {
 /** Docker's words for a container whose image is missing. */
 export function noSuchImage(ref: string, cause?: unknown): SkepError {
   return new SkepError("not_found", `No such image: ${familiarImageName(ref)}`, { image: ref }, cause);
+}
+
+/** Podman takes only base64url with its padding; Docker takes any base64, and clients send several kinds. */
+function padded(base64: string): string {
+  const plain = Buffer.from(base64, "base64").toString("base64url");
+  return plain.padEnd(Math.ceil(plain.length / 4) * 4, "=");
+}
+
+function domainOf(full: string): string {
+  return isImageId(full) ? "" : parseImageName(full).domain;
+}
+
+function isLoopback(domain: string): boolean {
+  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/.test(domain);
 }
 
 /** "docker.io/library/x:1" → "localhost/x:1": what Podman calls an image of no registry. */
