@@ -60,20 +60,20 @@ function answer(
     response.end(JSON.stringify({ errors: [{ code, message: code.toLowerCase().replace("_", " ") }] }));
   };
   const wanted = `Basic ${Buffer.from(`${USER}:${PASSWORD}`).toString("base64")}`;
-  if (url.startsWith("/v2/private/") && request.headers.authorization !== wanted) return refuse(401, "UNAUTHORIZED");
-  if (url === "/v2/") return send(response, "{}");
+  const known = request.headers.authorization === wanted;
   const blob = blobs.get(/\/blobs\/(.*)/.exec(url)?.[1] ?? "");
-  if (blob !== undefined) return send(response, blob);
-  if (!/^\/v2\/(app|private)\/manifests\/1$/.test(url)) return refuse(404, "MANIFEST_UNKNOWN");
-  response.writeHead(200, {
-    "content-type": "application/vnd.oci.image.manifest.v1+json",
-    "docker-content-digest": digestOf(manifest),
-  });
-  response.end(request.method === "HEAD" ? undefined : manifest);
-}
-
-function send(response: ServerResponse, content: string | Buffer): void {
-  response.end(content);
+  // As real registries: the first request is always refused, and that tells clients how to log in, if they can.
+  if (!known && (url === "/v2/" || url.startsWith("/v2/private/"))) refuse(401, "UNAUTHORIZED");
+  else if (url === "/v2/") response.end("{}");
+  else if (blob !== undefined) response.end(blob);
+  else if (!/^\/v2\/(app|private)\/manifests\/1$/.test(url)) refuse(404, "MANIFEST_UNKNOWN");
+  else {
+    response.writeHead(200, {
+      "content-type": "application/vnd.oci.image.manifest.v1+json",
+      "docker-content-digest": digestOf(manifest),
+    });
+    response.end(request.method === "HEAD" ? undefined : manifest);
+  }
 }
 
 function digestOf(content: Buffer): string {
