@@ -126,8 +126,8 @@ function freeRoots(): DaemonConfig {
 function withOwnStorage(config: DaemonConfig): DaemonConfig {
   return parseDaemonConfig({
     ...rootsOf(config),
-    podmanRoot: join(config.dataRoot, "podman"),
-    podmanRunroot: join(config.execRoot, "podman"),
+    podmanRoot: join(config.dataRoot, "podman-storage"),
+    podmanRunroot: join(config.execRoot, "podman-storage"),
   });
 }
 

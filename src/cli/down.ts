@@ -4,6 +4,7 @@
 import { SkepError } from "../model/errors.ts";
 import { loadDaemonRoom, takeRoots } from "./daemon.ts";
 import type { RootOptions } from "./flags.ts";
+import { removeOwnFiles } from "./own-files.ts";
 import { configOn, isRunning, pidOf, waitUntil } from "./running.ts";
 
 /** Longer than any request that the daemon finishes before it goes. */
@@ -42,6 +43,7 @@ export async function down(roots: RootOptions, { say, purge, load = loadDaemonRo
   const release = takeRoots(config);
   try {
     await (await load()).purge(config);
+    removeOwnFiles(config);
   } finally {
     release();
   }

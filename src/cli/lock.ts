@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { SkepError } from "../model/errors.ts";
 
-const LOCK_FILE = "skep.lock";
+/** The file in a root that is locked. */
+export const LOCK_FILE = "skep.lock";
 
 /** How long a taker waits: longer than a look by `status` holds its shared lock, too short for a person to notice. */
 const TAKE_WAIT_MS = 500;

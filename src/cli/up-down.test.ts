@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -86,8 +87,11 @@ test("a daemon that never answers is given up, and not left behind", async (t) =
 
 test("down --purge stops the daemon first, then purges with the flags it was started with, and lets no other start meanwhile", async (t) => {
   const { config, roots, say, command } = world(t);
-  const started: DaemonConfig = { ...config, logLevel: "debug", podman: { kind: "running", socket: "/x/podman.sock" } };
+  const storage = { root: join(config.dataRoot, "podman"), runRoot: "/var/tmp/not-in-the-roots" };
+  const started: DaemonConfig = { ...config, logLevel: "debug", podman: { kind: "own", storage } };
   await up(started, { say, command });
+  mkdirSync(join(storage.root, "overlay"), { recursive: true });
+  execFileSync("mount", ["--bind", join(storage.root, "overlay"), join(storage.root, "overlay")]);
   const seen: DaemonConfig[] = [];
   await down(roots, {
     say,
@@ -103,6 +107,17 @@ test("down --purge stops the daemon first, then purges with the flags it was sta
   });
   deepEqual(seen, [started]);
   equal(isRunning(config), false);
+  equal(existsSync(config.dataRoot), false);
+  equal(existsSync(config.execRoot), false);
+});
+
+test("down --purge leaves what others put into the roots", async (t) => {
+  const { config, roots, say, command } = world(t);
+  await up(config, { say, command });
+  writeFileSync(join(config.dataRoot, "theirs"), "");
+  await down(roots, { say, purge: true, load: async () => ({ runDaemon: async () => {}, purge: async () => {} }) });
+  deepEqual(readdirSync(config.dataRoot), ["theirs"]);
+  equal(existsSync(config.execRoot), false);
 });
 
 test("two daemons cannot share one data root", async (t) => {
