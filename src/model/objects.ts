@@ -80,6 +80,12 @@ export interface TaskStatus {
   readonly ports?: readonly PortConfig[];
 }
 
+export interface RestartHistory {
+  readonly count: number;
+  /** RFC 3339, oldest first: at most MaxAttempts of them, none older than the window. */
+  readonly at: readonly string[];
+}
+
 /** One network of a task: what it is to be attached to, and the addresses that the allocator gave it there. */
 export interface NetworkAttachment {
   readonly networkId: NetworkId;
@@ -110,6 +116,10 @@ export interface Task extends Meta<TaskId> {
   readonly desiredState: DesiredState;
   /** RFC 3339: a replacement is not to be started before this (restart delay). The orchestrator's restart loop raises ready → running then. */
   readonly startAfter?: string;
+  /** RFC 3339: when the task was first reported running. Written with the report; what ended before it ran has none. */
+  readonly startedAt?: string;
+  /** How often this slot was restarted with the same spec before, and when last (for RestartPolicy.MaxAttempts and Window). */
+  readonly restarts?: RestartHistory;
 }
 
 export interface Network extends Meta<NetworkId> {

@@ -43,6 +43,8 @@ export class Store {
   readonly #watchers = new Set<Watcher>();
   #history: Commit[] = [];
   #tail: Promise<unknown> = Promise.resolve();
+  /** The time of the last transaction. */
+  #stamp = "";
 
   private constructor(backend: Backend, clock: Clock) {
     this.#backend = backend;
@@ -103,7 +105,8 @@ export class Store {
   }
 
   async #transact<T>(body: (tx: Tx) => T): Promise<T> {
-    const tx = new Transaction(this.#tables, timestamp(this.#clock.now()));
+    this.#stamp = laterStamp(timestamp(this.#clock.now()), this.#stamp);
+    const tx = new Transaction(this.#tables, this.#stamp);
     let result: T;
     let changes: readonly Change[];
     try {
@@ -216,6 +219,18 @@ class Transaction implements Tx {
     if (!this.#before.has(key))
       this.#before.set(key, { kind, id, old: this.get(kind, id) as StoredObject | undefined });
   }
+}
+
+/**
+ * A time for the next transaction that is later than the last one's, by the nanoseconds that the clock does not give: so the order of
+ * `createdAt` is the order of creation, also within a millisecond and when the clock is set back.
+ */
+function laterStamp(now: string, last: string): string {
+  if (now > last) return now;
+  const NANOSECONDS = 1_000_000_000;
+  const next = Number(last.slice(20, 29)) + 1;
+  if (next < NANOSECONDS) return `${last.slice(0, 20)}${String(next).padStart(9, "0")}Z`;
+  return timestamp(Date.parse(last) + 1);
 }
 
 /** A task moves forward only, in what is seen of it and in what is wished of it. */
