@@ -11,25 +11,38 @@ const RECEIVE_BUFFER_BYTES = 1 << 20;
 
 export type SocketPair = { readonly udpFd: number; readonly tcpFd: number; readonly port: number };
 
-/** The port that an earlier daemon's rules lead to; undefined where there are none. @throws KernelError */
-export function adoptedPort(netnsPath: string): number | undefined {
+/**
+ * Makes both sockets and has 127.0.0.11:53 lead to them. Where rules of an earlier daemon are found, the port they lead to is taken again if
+ * it is free, and they stay: connections that conntrack follows then go on.
+ * @throws KernelError, having left nothing open
+ */
+export function openSandbox(netnsPath: string): SocketPair {
   using nft = Nft.open(netnsPath);
+  const listing = listTable(nft);
+  const before = listing === undefined ? undefined : portOfRedirect(listing);
+  const pair = openPair(netnsPath, before ?? 0);
+  if (pair.port === before) return pair;
   try {
-    return portOfRedirect(nft.run(`list table ip ${REDIRECT_TABLE}`));
+    nft.run(redirectRules(pair.port, { replace: listing !== undefined }));
+    return pair;
+  } catch (error) {
+    closeFd(pair.udpFd);
+    closeFd(pair.tcpFd);
+    throw error;
+  }
+}
+
+function listTable(nft: Nft): string | undefined {
+  try {
+    return nft.run(`list table ip ${REDIRECT_TABLE}`);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
 
-/** Leads 127.0.0.11:53 to that port, whatever led where before. @throws KernelError */
-export function redirectTo(netnsPath: string, port: number): void {
-  using nft = Nft.open(netnsPath);
-  nft.run(redirectRules(port));
-}
-
-/** Both sockets, on the wanted port if it is free (0: the kernel's choice), else on another. @throws KernelError */
-export function openPair(netnsPath: string, wanted: number): SocketPair {
+/** Both sockets, on the wanted port if it is free (0: the kernel's choice), else on another. */
+function openPair(netnsPath: string, wanted: number): SocketPair {
   for (let tries = 1; ; tries++) {
     try {
       // Only the first try is for the wanted port: whoever has it now keeps it.

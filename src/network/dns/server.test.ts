@@ -1,12 +1,15 @@
 // The whole resolver in fresh namespaces, asked by dig; what Docker answers to the same is in the reference, "DNS in detail".
 import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn as spawnProcess } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import type { Worker } from "node:worker_threads";
+import { decode, encode } from "dns-packet";
+import { udpSocketIn } from "../../kernel/index.ts";
 import { hasCode } from "../../model/errors.ts";
 import { DnsServer } from "./server.ts";
 import { type Spawn, spawnWorker } from "./thread.ts";
@@ -86,7 +89,7 @@ test("every line of the reference's table is answered as Docker answers it", { s
   const dns = await aServer(t, aResolvConf(t, upstream));
   fill(dns);
   const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: ["ing", NET], fresh: true });
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: ["ing", NET] });
   const both = (name: string): string[] => [`${name}. 600 A 10.0.1.3`, `${name}. 600 A 10.0.1.4`];
   const pointer = (last: number, name: string): string => `${last}.1.0.10.in-addr.arpa. 600 PTR ${name}.my-swarm-net.`;
   const lines: [name: string, type: string, status: string, answers: string[], forwarded?: true][] = [
@@ -135,7 +138,7 @@ test("EDNS, a cookie, truncation, ANY and other oddities, as dig sees them", { s
   const dns = await aServer(t, aResolvConf(t, await anUpstream(t)));
   fill(dns);
   const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET], fresh: true });
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
   for (let i = 0; i < 300; i++) {
     const address = `10.0.${2 + (i >> 8)}.${i & 255}`;
     dns.setEndpoint(NET, { id: `m${i}`, serviceId: "web", names: [], addresses: [address], ptrName: `m${i}` });
@@ -159,7 +162,7 @@ test("a change is seen once flush resolves, and a name that is gone is gone", { 
   const dns = await aServer(t, aResolvConf(t, await anUpstream(t)));
   fill(dns);
   const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET], fresh: true });
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
   dns.deleteEndpoint(NET, "e1");
   const start = performance.now();
   await dns.flush();
@@ -183,8 +186,7 @@ test("a slow resolver delays nobody, and gives SERVFAIL within 5 s", { skip }, a
   const dns = await aServer(t, aResolvConf(t, upstream));
   fill(dns);
   const [slow, quick] = [aSandbox(t), aSandbox(t)];
-  for (const s of [slow, quick])
-    await dns.listen({ sandboxId: s.id, netnsPath: s.netnsPath, networks: [NET], fresh: true });
+  for (const s of [slow, quick]) await dns.listen({ sandboxId: s.id, netnsPath: s.netnsPath, networks: [NET] });
   const start = performance.now();
   const waiting = dig(slow.id, "slow.test");
   for (const s of [slow, quick]) {
@@ -204,13 +206,12 @@ test("resolvers: the second after the first fails, the service's own, none, and 
   const dns = await aServer(t, path);
   const [plain, own] = [aSandbox(t), aSandbox(t)];
   const inside = await anUpstream(t, { answer: "203.0.113.9", netns: own.netnsPath });
-  await dns.listen({ sandboxId: "plain", netnsPath: plain.netnsPath, networks: [], fresh: true });
+  await dns.listen({ sandboxId: "plain", netnsPath: plain.netnsPath, networks: [] });
   await dns.listen({
     sandboxId: "own",
     netnsPath: own.netnsPath,
     networks: [],
     nameservers: [inside.address],
-    fresh: true,
   });
   const address = async (sandbox: string): Promise<string> => (await dig(sandbox, "example.test")).answers.join();
   match(await address(plain.id), /203\.0\.113\.7$/);
@@ -247,7 +248,6 @@ test("with ndots above 0 a name without a dot stays inside", { skip }, async (t)
     netnsPath: sandbox.netnsPath,
     networks: [NET],
     keepsShortNames: true,
-    fresh: true,
   });
   deepEqual(await dig(sandbox.id, "nosuch"), { status: "NOERROR", flags: "qr rd ra", answers: [] });
   deepEqual(upstream.asked, []);
@@ -259,7 +259,7 @@ test("the task may have port 53 for itself", { skip }, async (t) => {
   const dns = await aServer(t, aResolvConf(t, await anUpstream(t)));
   fill(dns);
   const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET], fresh: true });
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
   const { stdout } = await run("ip", ["netns", "exec", sandbox.id, "ss", "-Hluntp"]);
   ok(!/:53\s/.test(stdout));
   const script =
@@ -303,6 +303,50 @@ test("after a restart the sandbox is adopted on the same port; if that is taken,
   equal((await dig(sandbox.id, "web", "+tcp")).answers.length, 1);
 });
 
+test("after kill -9 of the daemon the next one answers on the same port, for askers that never noticed", {
+  skip,
+}, async (t) => {
+  const path = aResolvConf(t, await anUpstream(t));
+  const sandbox = aSandbox(t);
+  const server = new URL("./server.ts", import.meta.url).href;
+  const script = `
+    const { DnsServer } = await import(${JSON.stringify(server)});
+    const dns = new DnsServer({ log: console, resolvConfPath: ${JSON.stringify(path)} });
+    await dns.start();
+    await dns.listen(${JSON.stringify({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] })});
+    console.log("up");`;
+  const daemon = spawnProcess(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.after(() => daemon.kill("SIGKILL"));
+  await new Promise((resolve, reject) => {
+    daemon.stdout.once("data", resolve);
+    daemon.once("exit", (code) => reject(new Error(`the daemon ended (${code}) before it was up`)));
+  });
+  // One socket throughout: conntrack remembers where its first query went.
+  const asker = createSocket("udp4");
+  t.after(() => asker.close());
+  const fd = udpSocketIn(sandbox.netnsPath, "127.0.0.1", 0);
+  await new Promise<void>((resolve) => asker.bind({ fd, exclusive: true }, resolve));
+  const ask = async (): Promise<unknown> => {
+    const heard = new Promise<Buffer>((resolve) => asker.once("message", resolve));
+    asker.send(
+      encode({ type: "query", id: 1, flags: 0x100, questions: [{ name: "web", type: "A" }] }),
+      53,
+      "127.0.0.11",
+    );
+    return decode(await heard).answers?.map((a) => (a as { data: unknown }).data);
+  };
+  await ask(); // a daemon without names: SERVFAIL or NXDOMAIN, but an answer
+  const ended = new Promise((resolve) => daemon.once("exit", resolve));
+  daemon.kill("SIGKILL");
+  await ended;
+  const dns = await aServer(t, path);
+  fill(dns);
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
+  deepEqual(await ask(), ["10.0.1.2"]);
+});
+
 test("a thread that dies is started again, and answers everywhere as before", { skip }, async (t) => {
   const threads: Worker[] = [];
   const spawn: Spawn = (data) => {
@@ -312,7 +356,7 @@ test("a thread that dies is started again, and answers everywhere as before", { 
   const dns = await aServer(t, aResolvConf(t, await anUpstream(t)), spawn);
   fill(dns);
   const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [], fresh: true });
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [] });
   dns.setNetworks("s", [NET]);
   const openBefore = readdirSync("/proc/self/fd").length;
   await threads[0]?.terminate();
@@ -331,7 +375,7 @@ test("closing frees the namespace; closing twice, unknown sandboxes and missing 
   const sandbox = aSandbox(t);
   const sockets = (): string =>
     execFileSync("ip", ["netns", "exec", sandbox.id, "ss", "-Hlunt"], { encoding: "utf8" }).trim();
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [], fresh: true });
+  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [] });
   equal(sockets().split("\n").length, 2);
   await dns.close("s");
   equal(sockets(), "");

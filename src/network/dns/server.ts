@@ -5,7 +5,7 @@ import { closeFd } from "../../kernel/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
 import type { NameChange } from "./messages.ts";
 import { type EndpointNames, packAddress, type ServiceNames } from "./names.ts";
-import { adoptedPort, openPair, redirectTo } from "./sandbox-sockets.ts";
+import { openSandbox } from "./sandbox-sockets.ts";
 import { type DnsLog, DnsThread, type Spawn } from "./thread.ts";
 import { toUpstreams, type Upstream } from "./upstreams.ts";
 import { WantedNames } from "./wanted.ts";
@@ -20,12 +20,10 @@ export type SandboxDns = {
   readonly nameservers?: readonly string[];
   /** The user set ndots above 0 (see `userNdots`): names without a dot are then never forwarded. */
   readonly keepsShortNames?: boolean;
-  /** The namespace was just made: no rules of an earlier daemon to look for. */
-  readonly fresh?: boolean;
 };
 
 /** `udpFd` is ours and closed here, after the thread let go of it; the TCP one belongs to node in the thread. */
-type Listening = { readonly spec: SandboxDns; networks: readonly string[]; port: number; udpFd: number | undefined };
+type Listening = { readonly spec: SandboxDns; networks: readonly string[]; udpFd: number | undefined };
 
 /**
  * The embedded DNS of a node. Changes to names may be made at any time, also before `start`; they are seen by queries within
@@ -101,7 +99,8 @@ export class DnsServer {
   }
 
   /**
-   * Answers at 127.0.0.11:53 of a sandbox, UDP and TCP; resolves when it does. Where an earlier daemon's rules are found, the port they
+   * Answers at 127.0.0.11:53 of a sandbox, UDP and TCP; resolves when it does (while a thread that died is being replaced, it resolves
+   * early, and the new one answers). Where an earlier daemon's rules are found, the port they
    * lead to is taken again if it is free, so that connections that conntrack follows go on. Called again it replaces what was said before.
    * @throws SkepError "unavailable" when the server is not started, or the namespace cannot be entered or its rules cannot be set
    */
@@ -126,15 +125,13 @@ export class DnsServer {
   }
 
   async #listen(spec: SandboxDns): Promise<void> {
-    const before = this.#listening.get(spec.sandboxId);
     await this.#close(spec.sandboxId);
     try {
       if (!this.#thread.isWanted) throw new SkepError("unavailable", "the DNS server is not started");
-      const port = before?.port ?? (spec.fresh === true ? undefined : adoptedPort(spec.netnsPath));
-      const listening: Listening = { spec, networks: spec.networks, port: port ?? 0, udpFd: undefined };
+      const listening: Listening = { spec, networks: spec.networks, udpFd: undefined };
       this.#listening.set(spec.sandboxId, listening);
-      this.#open(listening);
-      redirectTo(spec.netnsPath, listening.port);
+      // While the thread is down for a moment, `#tellAll` does it.
+      if (this.#thread.isUp) this.#open(listening);
     } catch (error) {
       await this.#close(spec.sandboxId);
       const facts = { "sandbox.id": spec.sandboxId };
@@ -152,12 +149,11 @@ export class DnsServer {
     letGo(listening);
   }
 
-  /** Makes both sockets on one port, the one it had if it is free, and hands them to the thread. */
+  /** Makes both sockets, on the port they had if it is free, and hands them to the thread. */
   #open(listening: Listening): void {
     const { sandboxId, netnsPath, nameservers, keepsShortNames = false } = listening.spec;
-    const { udpFd, tcpFd, port } = openPair(netnsPath, listening.port);
+    const { udpFd, tcpFd } = openSandbox(netnsPath);
     listening.udpFd = udpFd;
-    listening.port = port;
     const upstreams = nameservers?.length ? ownUpstreams(nameservers, netnsPath) : undefined;
     const { networks } = listening;
     this.#thread.send({ op: "open", sandboxId, udpFd, tcpFd, networks, upstreams, keepsShortNames });
@@ -172,10 +168,8 @@ export class DnsServer {
   #tellAll(): void {
     for (const change of this.#wanted.replay()) this.#thread.send(change);
     for (const listening of this.#listening.values()) {
-      const before = listening.port;
       try {
         this.#open(listening);
-        if (listening.port !== before) redirectTo(listening.spec.netnsPath, listening.port);
       } catch (error) {
         const facts = { "sandbox.id": listening.spec.sandboxId, "error.message": messageOf(error) };
         this.#log.warn(facts, "cannot answer DNS again");

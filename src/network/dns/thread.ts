@@ -123,5 +123,6 @@ export class DnsThread {
 
 /** The thread as it is in earnest. */
 export function spawnWorker(workerData: WorkerData): Worker {
-  return new Worker(new URL("./worker.ts", import.meta.url), { workerData, name: "skep-dns" });
+  // No flags of the process: some of them (--input-type, --watch) mean something else to a thread, or are refused.
+  return new Worker(new URL("./worker.ts", import.meta.url), { workerData, name: "skep-dns", execArgv: [] });
 }
