@@ -1,6 +1,8 @@
 // The api room's door: the Docker Engine API server, what it needs of the daemon, and what a room that adds routes uses. Example:
 //   const server = new ApiServer({ context, routes: [engineRoutes(engine)] });
 //   await server.listen([{ kind: "unix", path: "/run/skep/skep.sock" }]);
+
+export { API_VERSION, MAX_API_MINOR, MIN_API_MINOR, MIN_API_VERSION } from "./api-version.ts";
 export type {
   ActiveSwarm,
   ApiContext,
@@ -22,4 +24,8 @@ export type {
 export { errorReply, rpcError } from "./errors.ts";
 export { type ApiEvent, EventBus, eventJson, type NewEvent } from "./event-bus.ts";
 export { type ApiRequest, boolParam, type Handler, type HijackHandler, jsonBody, param, type Reply } from "./http.ts";
+export type { ListenAddress } from "./listen.ts";
 export type { Method, RegisterRoutes, Router } from "./router.ts";
+export { ApiServer, type ApiServerInit, type ApiTls } from "./server.ts";
+export { publishSwarmEvents } from "./swarm-events.ts";
+export { swarmInfoJson } from "./swarm-json.ts";

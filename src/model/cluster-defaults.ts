@@ -1,5 +1,5 @@
 // What a new swarm is given where the user said nothing: after swarmkit's defaults as `docker swarm init` shows them.
-import type { ClusterSpec, NetworkSpec } from "./spec.ts";
+import type { ClusterSpec } from "./spec.ts";
 
 const SECOND_NS = 1_000_000_000;
 const DAY_NS = 24 * 3600 * SECOND_NS;
@@ -27,16 +27,3 @@ export function clusterSpecWithDefaults(spec: ClusterSpec): ClusterSpec {
     EncryptionConfig: { AutoLockManagers: spec.EncryptionConfig.AutoLockManagers ?? false },
   };
 }
-
-/** The routing mesh's network, which every new swarm has. Its IPAM names no driver: that marks it as made by the swarm. */
-export const INGRESS_SPEC: NetworkSpec = {
-  Name: "ingress",
-  Labels: {},
-  Driver: "overlay",
-  Options: {},
-  IPAM: {},
-  EnableIPv6: false,
-  Internal: false,
-  Attachable: false,
-  Ingress: true,
-};
