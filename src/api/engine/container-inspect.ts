@@ -1,5 +1,5 @@
 // GET /containers/{id}/json: Podman's answer with what it says otherwise than Docker put right, and the networks of skep's own containers.
-import { familiarImageName } from "../../engine/image-names.ts";
+import { familiarImageName } from "../../engine/index.ts";
 import { type ApiRequest, param, type Reply } from "../http.ts";
 import { publicLabels } from "./container-list.ts";
 import type { EngineContext } from "./context.ts";

@@ -1,6 +1,6 @@
 // GET /containers/json and the shape of one entry. Podman's list has neither Docker's filters nor all of its fields, so all containers are
 // asked for and chosen from here; skep's own get their networks from task-networks.ts.
-import { familiarImageName } from "../../engine/image-names.ts";
+import { familiarImageName } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
 import { type ApiRequest, boolParam, type Reply } from "../http.ts";
 import { type EngineContext, INTERNAL_LABELS, TASK_LABEL } from "./context.ts";

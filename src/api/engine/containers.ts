@@ -1,14 +1,17 @@
 // The routes of containers. Lists, inspect, create and wait are files of their own next door; exec and attach are streams.ts. What is here
 // is passed on to Podman with its words and statuses put right.
+import type { ServerResponse } from "node:http";
 import type { TaskId } from "../../model/ids.ts";
 import { type ApiRequest, boolParam, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
 import { createContainer } from "./container-create.ts";
 import { inspectContainer, rawInspect } from "./container-inspect.ts";
 import { listContainers } from "./container-list.ts";
+import { updateContainer } from "./container-update.ts";
 import { waitContainer } from "./container-wait.ts";
 import { ATTACHMENT_LABEL, type EngineContext } from "./context.ts";
 import { Filters } from "./filters.ts";
+import type { HeldStreams } from "./held-streams.ts";
 import { MULTIPLEXED_STREAM, RAW_STREAM } from "./hijack.ts";
 import { type Json, list, object, strings, text, without } from "./json.ts";
 import { type ProxyOptions, proxied, proxy } from "./proxy.ts";
@@ -17,7 +20,7 @@ import { COMPAT } from "./upstream.ts";
 
 const PRUNE_FILTERS = ["until", "label", "label!"];
 
-export function containerRoutes(ctx: EngineContext): (router: Router) => void {
+export function containerRoutes(ctx: EngineContext, held: HeldStreams): (router: Router) => void {
   const { upstream } = ctx;
   const named = (req: ApiRequest): Subject => ({ kind: "container", name: param(req, "id") });
   const on = (options: (req: ApiRequest) => ProxyOptions = () => ({})) =>
@@ -35,21 +38,14 @@ export function containerRoutes(ctx: EngineContext): (router: Router) => void {
       "/containers/{id}/stats",
       on((req) => stats(req)),
     );
-    router.add(
-      "GET",
-      "/containers/{id}/changes",
-      on(() => ({ map: (c) => (list(c).length === 0 ? null : c) })),
-    );
+    router.add("GET", "/containers/{id}/changes", (req, res) => changes(ctx, req, res));
     router.add(
       "GET",
       "/containers/{id}/export",
       on(() => ({ contentType: "application/octet-stream" })),
     );
     for (const method of ["HEAD", "GET", "PUT"] as const) router.add(method, "/containers/{id}/archive", on());
-    router.add("POST", "/containers/{id}/start", async (req, res) => {
-      await ensureSandbox(ctx, param(req, "id"));
-      return proxy(upstream, req, res, { subject: named(req), query: new URLSearchParams() });
-    });
+    router.add("POST", "/containers/{id}/start", (req, res) => start(ctx, held, req, res));
     router.add("POST", "/containers/{id}/restart", async (req, res) => {
       await ensureSandbox(ctx, param(req, "id"));
       return proxy(upstream, req, res, { subject: named(req) });
@@ -58,13 +54,27 @@ export function containerRoutes(ctx: EngineContext): (router: Router) => void {
       router.add("POST", `/containers/{id}/${action}`, on());
     }
     router.add("POST", "/containers/{id}/kill", on());
-    router.add(
-      "POST",
-      "/containers/{id}/update",
-      on(() => ({ map: (u) => ({ Warnings: list(object(u).Warnings) }) })),
-    );
+    router.add("POST", "/containers/{id}/update", (req) => updateContainer(ctx, req));
     router.add("DELETE", "/containers/{id}", (req) => remove(ctx, req));
   };
+}
+
+async function start(
+  ctx: EngineContext,
+  held: HeldStreams,
+  req: ApiRequest,
+  res: ServerResponse,
+): Promise<Reply | undefined> {
+  const name = param(req, "id");
+  const id = text(object(await rawInspect(ctx, name)).Id);
+  await ensureSandbox(ctx, id);
+  try {
+    const subject: Subject = { kind: "container", name };
+    return await proxy(ctx.upstream, req, res, { subject, query: new URLSearchParams() });
+  } catch (e) {
+    held.release(id);
+    throw e;
+  }
 }
 
 /** A container on an attachable network needs its sandbox, which a restart of the host takes away. */
@@ -124,7 +134,7 @@ function splitRow(row: string, columns: number): string[] {
   return words.length <= columns ? words : [...words.slice(0, columns - 1), words.slice(columns - 1).join(" ")];
 }
 
-async function logs(ctx: EngineContext, req: ApiRequest, res: Parameters<typeof proxy>[2]): Promise<Reply | undefined> {
+async function logs(ctx: EngineContext, req: ApiRequest, res: ServerResponse): Promise<Reply | undefined> {
   const id = param(req, "id");
   const tty = object(object(await rawInspect(ctx, id)).Config).Tty === true;
   return proxy(ctx.upstream, req, res, {
@@ -151,4 +161,13 @@ function stats(req: ApiRequest): ProxyOptions {
       return shown;
     },
   };
+}
+
+/** Podman takes the name of an image too, and the beginning of either: so the container's id is put in its place. */
+async function changes(ctx: EngineContext, req: ApiRequest, res: ServerResponse): Promise<Reply | undefined> {
+  const id = text(object(await rawInspect(ctx, param(req, "id"))).Id);
+  return proxy(ctx.upstream, req, res, {
+    path: `${COMPAT}/containers/${id}/changes`,
+    map: (found) => (list(found).length === 0 ? null : found),
+  });
 }

@@ -1,7 +1,7 @@
 // GET /distribution/{name}/json: what a registry says a tag is, asked over HTTPS as a client of the registry API v2. `service create` asks
 // it to pin an image to its digest, and goes on with a warning when there is no answer; so an unreachable registry is said quickly.
 import { createHash } from "node:crypto";
-import { type ImageName, parseImageName } from "../../engine/image-names.ts";
+import { type ImageName, parseImageName } from "../../engine/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
 import { type ApiRequest, param, type Reply } from "../http.ts";
 import { object, text } from "./json.ts";

@@ -1,69 +1,52 @@
-// The `filters` parameter of requests to the engine, in both of its forms ({"label":["a"]} and {"label":{"a":true}}), and the ways in which
-// Docker compares with them (api/types/filters of moby). What each kind of object is compared with is in the file of that kind.
-
-import { parseImageName, printImageName } from "../../engine/image-names.ts";
+// The `filters` parameter of requests to the engine, on top of ../filters.ts: objects here have several names, labels that must not be
+// there, and booleans. What each kind of object is compared with is in the file of that kind.
+import { parseImageName, printImageName } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
+import { type Filters as BaseFilters, filtersOf } from "../filters.ts";
 
 export class Filters {
-  readonly #fields: ReadonlyMap<string, readonly string[]>;
+  readonly #base: BaseFilters;
 
-  constructor(fields: ReadonlyMap<string, readonly string[]>) {
-    this.#fields = fields;
+  constructor(base: BaseFilters) {
+    this.#base = base;
   }
 
-  /** @throws SkepError "invalid" when it is not of that form, or names a field that is not accepted */
+  /** @throws SkepError "invalid" when it is malformed, or names a field that is not accepted */
   static of(query: URLSearchParams, accepted: readonly string[]): Filters {
-    const text = query.get("filters") ?? "";
-    const fields = new Map<string, readonly string[]>();
-    if (text === "") return new Filters(fields);
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(text);
-    } catch (e) {
-      throw new SkepError("invalid", `invalid filter: ${text}`, {}, e);
-    }
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-      throw new SkepError("invalid", `invalid filter: ${text}`);
-    }
-    for (const [field, values] of Object.entries(parsed)) {
-      if (!accepted.includes(field)) throw new SkepError("invalid", `Invalid filter '${field}'`);
-      fields.set(field, valuesOf(values, text));
-    }
-    return new Filters(fields);
+    return new Filters(filtersOf(query, accepted));
   }
 
   get(field: string): readonly string[] {
-    return this.#fields.get(field) ?? [];
+    return this.#base.get(field);
   }
 
   has(field: string): boolean {
     return this.get(field).length > 0;
   }
 
-  /** Whether the value is one of those asked for, or none was. */
+  /** Whether a value is one of those asked for, or none was. */
   exact(field: string, ...values: readonly string[]): boolean {
-    return !this.has(field) || this.get(field).some((wanted) => values.includes(wanted));
+    return !this.has(field) || values.some((value) => this.#base.exact(field, value));
   }
 
-  /** Whether one of those asked for occurs in a value, as text or as a regular expression, or none was asked for. */
+  /** Whether one of those asked for is found in a value (`^` and `$` anchor it), or none was asked for. */
   match(field: string, ...values: readonly string[]): boolean {
-    return !this.has(field) || this.get(field).some((wanted) => values.some((value) => occurs(wanted, value)));
+    return !this.has(field) || values.some((value) => this.#base.match(field, value));
   }
 
   /** Whether a value begins with one of those asked for, or none was. */
   prefix(field: string, ...values: readonly string[]): boolean {
-    return !this.has(field) || this.get(field).some((wanted) => values.some((value) => value.startsWith(wanted)));
+    return !this.has(field) || values.some((value) => this.#base.prefix(field, value));
   }
 
   /** Whether all labels asked for ("key" or "key=value") are there, and none of those asked against with `label!`. */
   labels(labels: Readonly<Record<string, string>>): boolean {
-    const has = (wanted: string) => {
+    if (!this.#base.labels("label", labels)) return false;
+    return !this.get("label!").some((wanted) => {
       const equals = wanted.indexOf("=");
-      if (equals < 0) return Object.hasOwn(labels, wanted);
-      const key = wanted.slice(0, equals);
-      return Object.hasOwn(labels, key) && labels[key] === wanted.slice(equals + 1);
-    };
-    return this.get("label").every(has) && !this.get("label!").some(has);
+      const key = equals < 0 ? wanted : wanted.slice(0, equals);
+      return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
+    });
   }
 
   /** A field that is a boolean, `undefined` when it is not asked for. @throws SkepError "invalid" */
@@ -83,24 +66,5 @@ export function imageForms(text: string): readonly string[] {
     return [text, printImageName(name)];
   } catch {
     return [text]; // an id, or nothing that can match: compared as it is
-  }
-}
-
-function valuesOf(values: unknown, text: string): readonly string[] {
-  if (Array.isArray(values) && values.every((v) => typeof v === "string")) return values;
-  if (typeof values === "object" && values !== null && !Array.isArray(values)) {
-    return Object.entries(values)
-      .filter(([, on]) => on === true)
-      .map(([value]) => value);
-  }
-  throw new SkepError("invalid", `invalid filter: ${text}`);
-}
-
-function occurs(wanted: string, value: string): boolean {
-  if (value.includes(wanted)) return true;
-  try {
-    return new RegExp(wanted).test(value);
-  } catch {
-    return false; // not a regular expression, and not there as text
   }
 }

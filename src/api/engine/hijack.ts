@@ -19,6 +19,8 @@ export interface HijackOptions {
   readonly subject?: Subject;
   /** Of the upgraded connection; absent: what the engine says. */
   readonly contentType?: string;
+  /** Takes the client, upgraded, when the engine refuses for this reason; absent, or false: the refusal is the answer. */
+  readonly otherwise?: (refused: SkepError) => ((client: Duplex) => Promise<void>) | undefined;
 }
 
 /**
@@ -42,13 +44,15 @@ export async function hijack(
     const answer = await readHead(upstream);
     if (answer.status !== 101 && answer.status !== 200) {
       client.unpipe(upstream);
-      throw refusal(answer.status, await readBody(upstream, answer), options.subject);
+      const refused = refusal(answer.status, await readBody(upstream, answer), options.subject);
+      const otherwise = options.otherwise?.(refused);
+      if (!otherwise) throw refused;
+      upstream.destroy();
+      client.write(switching(req, options.contentType));
+      await otherwise(client);
+      return;
     }
-    const type = options.contentType ?? answer.headers.get("content-type") ?? RAW_STREAM;
-    const upgrade = req.headers.upgrade ?? "tcp";
-    client.write(
-      `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`,
-    );
+    client.write(switching(req, options.contentType ?? answer.headers.get("content-type")));
     if (answer.rest.length > 0) client.write(answer.rest);
     await join(client, upstream);
   } catch (e) {
@@ -100,6 +104,12 @@ export async function hijackPlain(
     client.off("close", quit);
     upstream.destroy();
   }
+}
+
+function switching(req: ApiRequest, type: string | undefined): string {
+  const upgrade = req.headers.upgrade ?? "tcp";
+  const lines = [`Content-Type: ${type ?? RAW_STREAM}`, "Connection: Upgrade", `Upgrade: ${upgrade}`];
+  return `HTTP/1.1 101 UPGRADED\r\n${lines.join("\r\n")}\r\n\r\n`;
 }
 
 /** Copies both ways until both have ended. Output that has ended ends the connection: the process is gone, nobody reads its input. */

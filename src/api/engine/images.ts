@@ -1,14 +1,15 @@
 // The routes of images. Podman keeps full names and Docker shows familiar ones, so every answer with a name in it is rewritten; pulling is
 // image-pull.ts, registry look-ups are distribution.ts.
-import { familiarImageName, familiarRepository, parseImageName } from "../../engine/image-names.ts";
+import { familiarImageName, familiarRepository, parseImageName } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
-import { type ApiRequest, param, type Reply } from "../http.ts";
+import { type ApiRequest, jsonBody, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
 import type { EngineContext } from "./context.ts";
 import { Filters } from "./filters.ts";
 import { createImage } from "./image-pull.ts";
 import { count, emptyAs, type Json, list, object, strings, text, without } from "./json.ts";
 import { type ProxyOptions, proxied, proxy } from "./proxy.ts";
+import { refusal } from "./refusals.ts";
 import { COMPAT } from "./upstream.ts";
 
 const ACCEPTED = ["before", "dangling", "label", "label!", "reference", "since", "until"];
@@ -27,15 +28,14 @@ export function imageRoutes(ctx: EngineContext): (router: Router) => void {
       proxied(upstream, () => ({ line: loadLine, contentType: "application/json" })),
     );
     router.add("POST", "/images/prune", (req) => prune(ctx, req));
-    router.add(
-      "GET",
-      "/images/search",
-      proxied(upstream, () => ({ map: (found) => list(found) })),
-    );
+    router.add("GET", "/images/search", (req) => search(ctx, req));
     router.add(
       "GET",
       "/images/get",
-      proxied(upstream, () => ({ contentType: "application/x-tar" })),
+      proxied(upstream, (req) => ({
+        subject: { kind: "image", name: req.query.get("names") ?? "" },
+        contentType: "application/x-tar",
+      })),
     );
     router.add(
       "GET",
@@ -234,12 +234,27 @@ async function commit(
   res: Parameters<typeof proxy>[2],
 ): Promise<Reply | undefined> {
   const id = req.query.get("container") ?? "";
+  const json = (await jsonBody(req)) ?? {}; // Podman takes no empty body
   return proxy(ctx.upstream, req, res, {
     subject: { kind: "container", name: id },
+    json,
     status: 201,
     map: (answer) => {
       const made = text(object(answer).Id);
       return { Id: /^[0-9a-f]{64}$/.test(made) ? `sha256:${made}` : made };
     },
   });
+}
+
+/** Podman says "image not known" for every failure of a search. @throws SkepError "unavailable" */
+async function search(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
+  const term = req.query.get("term") ?? "";
+  if (term === "") throw new SkepError("invalid", "no search term given");
+  const { status, text: body } = await ctx.upstream.ask("GET", `${COMPAT}/images/search`, {
+    query: req.query,
+    signal: req.signal,
+  });
+  if (status === 404) throw new SkepError("unavailable", `cannot search for ${term}: no registry answers`);
+  if (status >= 300) throw refusal(status, body);
+  return { json: list(JSON.parse(body)) };
 }

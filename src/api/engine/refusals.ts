@@ -1,7 +1,7 @@
 // The engine's refusals → Docker's. Podman words them otherwise and picks other statuses; Docker's clients match on both, so each known
 // one is a row of a table here. Everything unknown keeps Podman's sentence and status.
 
-import { familiarImageName, parseImageName } from "../../engine/image-names.ts";
+import { familiarImageName, parseImageName } from "../../engine/index.ts";
 import { type Code, SkepError } from "../../model/errors.ts";
 
 /** What a request is about, to be named in its error. `name` is as the client wrote it. */
@@ -128,7 +128,9 @@ const RULES: readonly Rule[] = [
 
 /** The error that an answer of 300 or above stands for. */
 export function refusal(status: number, body: string, subject?: Subject): SkepError {
-  const said = messageIn(body) || `the container engine answered with status ${status}`;
+  const message = messageIn(body);
+  if (message === "" && status === 404 && subject) return new SkepError("not_found", noSuch(subject), { status });
+  const said = message || `the container engine answered with status ${status}`;
   for (const { when, code, say } of RULES) {
     const match = when.exec(said);
     if (match) return new SkepError(code, say(match, subject), { status }, new Error(said));

@@ -3,6 +3,7 @@ import type { RegisterRoutes } from "../router.ts";
 import { containerRoutes } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import { inspectDistribution } from "./distribution.ts";
+import { HeldStreams } from "./held-streams.ts";
 import { imageRoutes } from "./images.ts";
 import { streamRoutes } from "./streams.ts";
 import { serviceLogs, taskLogs } from "./swarm-logs.ts";
@@ -13,8 +14,9 @@ import { volumeRoutes } from "./volumes.ts";
 export function engineRoutes(ctx: EngineContext): RegisterRoutes {
   return (router) => {
     systemRoutes(ctx)(router);
-    streamRoutes(ctx)(router);
-    containerRoutes(ctx)(router);
+    const held = new HeldStreams();
+    streamRoutes(ctx, held)(router);
+    containerRoutes(ctx, held)(router);
     imageRoutes(ctx)(router);
     volumeRoutes(ctx)(router);
     router.add("GET", "/distribution/{name:.*}/json", (req) => inspectDistribution(req));

@@ -6,6 +6,7 @@ import { type ApiRequest, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
 import { rawInspect } from "./container-inspect.ts";
 import type { EngineContext } from "./context.ts";
+import type { HeldStreams } from "./held-streams.ts";
 import { hijack, hijackPlain, MULTIPLEXED_STREAM, RAW_STREAM } from "./hijack.ts";
 import { type Json, list, object, text } from "./json.ts";
 import { proxied, proxy } from "./proxy.ts";
@@ -14,11 +15,11 @@ import { COMPAT } from "./upstream.ts";
 /** The body of an exec start: two booleans and a console size. */
 const BODY_LIMIT_BYTES = 64 * 1024;
 
-export function streamRoutes(ctx: EngineContext): (router: Router) => void {
+export function streamRoutes(ctx: EngineContext, held: HeldStreams): (router: Router) => void {
   return (router) => {
-    router.addHijack("POST", "/containers/{id}/attach", (req, socket, head) => attach(ctx, req, socket, head));
+    router.addHijack("POST", "/containers/{id}/attach", (req, socket, head) => attach(ctx, held, req, socket, head));
     router.add("POST", "/containers/{id}/attach", async (req, res) => {
-      const options = await attachOptions(ctx, req);
+      const { options } = await attachOptions(ctx, req);
       await hijackPlain(ctx.upstream, req, res, Buffer.alloc(0), options);
       return undefined;
     });
@@ -44,8 +45,18 @@ export function streamRoutes(ctx: EngineContext): (router: Router) => void {
   };
 }
 
-async function attach(ctx: EngineContext, req: ApiRequest, socket: Duplex, head: Buffer): Promise<void> {
-  await hijack(ctx.upstream, req, socket, head, await attachOptions(ctx, req));
+async function attach(
+  ctx: EngineContext,
+  held: HeldStreams,
+  req: ApiRequest,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const { id, started, options } = await attachOptions(ctx, req);
+  await hijack(ctx.upstream, req, socket, head, {
+    ...options,
+    otherwise: (refused) => (started || refused.code === "not_found" ? undefined : (client) => held.hold(id, client)),
+  });
 }
 
 async function attachOptions(ctx: EngineContext, req: ApiRequest) {
@@ -55,8 +66,12 @@ async function attachOptions(ctx: EngineContext, req: ApiRequest) {
     throw new SkepError("conflict", `container ${id} is paused, unpause the container before attach`);
   }
   return {
-    subject: { kind: "container", name: id } as const,
-    contentType: streamType(object(raw.Config).Tty === true, req),
+    id: text(raw.Id),
+    started: !["created", "configured", "exited", "stopped"].includes(text(object(raw.State).Status)),
+    options: {
+      subject: { kind: "container", name: id } as const,
+      contentType: streamType(object(raw.Config).Tty === true, req),
+    },
   };
 }
 

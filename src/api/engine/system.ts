@@ -1,4 +1,5 @@
 // version, info, disk usage, auth, and the questions about things that Podman has not: plugins, build sessions, checkpoints.
+import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { arch } from "node:process";
 import { SkepError } from "../../model/errors.ts";
@@ -112,13 +113,13 @@ async function info(ctx: EngineContext): Promise<Reply> {
       ContainersPaused: inState("paused"),
       ContainersStopped: states.length - inState("running", "stopping", "paused"),
       Images: compat.Images,
-      Driver: compat.Driver === "overlay" ? "overlay2" : compat.Driver,
+      Driver: compat.Driver,
       DriverStatus: compat.DriverStatus,
       Plugins: {
         Volume: plugins.Volume ?? ["local"],
         Network: [...new Set([...list(plugins.Network).map(text), "host", "null", "overlay"])].sort(),
         Authorization: null,
-        Log: plugins.Log ?? [],
+        Log: [...new Set([...list(plugins.Log).map(text), "json-file"])].sort(),
       },
       MemoryLimit: compat.MemoryLimit,
       SwapLimit: compat.SwapLimit,
@@ -127,7 +128,7 @@ async function info(ctx: EngineContext): Promise<Reply> {
       CPUShares: compat.CPUShares,
       CPUSet: compat.CPUSet,
       PidsLimit: compat.PidsLimit,
-      IPv4Forwarding: true,
+      IPv4Forwarding: (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1",
       Debug: false,
       NFd: compat.NFd,
       OomKillDisable: compat.OomKillDisable,
@@ -146,7 +147,7 @@ async function info(ctx: EngineContext): Promise<Reply> {
       RegistryConfig: {
         AllowNondistributableArtifactsCIDRs: null,
         AllowNondistributableArtifactsHostnames: null,
-        InsecureRegistryCIDRs: ["127.0.0.0/8"],
+        InsecureRegistryCIDRs: [],
         IndexConfigs: { "docker.io": { Name: "docker.io", Mirrors: [], Secure: true, Official: true } },
         Mirrors: [],
       },
@@ -166,7 +167,7 @@ async function info(ctx: EngineContext): Promise<Reply> {
       Swarm: swarm,
       LiveRestoreEnabled: false,
       Isolation: "",
-      InitBinary: "catatonit",
+      InitBinary: "",
       ContainerdCommit: { ID: "", Expected: "" },
       RuncCommit: { ID: runtimeVersion(text(runtime.version)), Expected: runtimeVersion(text(runtime.version)) },
       InitCommit: { ID: "", Expected: "" },

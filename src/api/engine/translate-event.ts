@@ -1,6 +1,6 @@
 // One line of the engine's event stream → Docker's event: other words for the same things, names as Docker shows them, and none of what
 // Docker has no event for. Merging with the swarm's own is events.ts.
-import { familiarImageName } from "../../engine/image-names.ts";
+import { familiarImageName } from "../../engine/index.ts";
 import type { ApiEvent } from "../event-bus.ts";
 import { INTERNAL_LABELS } from "./context.ts";
 import { count, object, strings, text } from "./json.ts";

@@ -1,6 +1,6 @@
 // Requests to the container engine's Docker-compatible REST service, over its unix socket. Copying a client's request through is proxy.ts,
 // connections that turn into raw streams are hijack.ts; what the engine's refusals mean is refusals.ts.
-import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { messageOf, SkepError } from "../../model/errors.ts";
@@ -34,6 +34,9 @@ export interface Answer {
 /** One engine's REST service. Paths begin with COMPAT or LIBPOD; every request has a connection of its own. */
 export class Upstream {
   readonly socketPath: string;
+  // Says "keep-alive" and keeps none: a Go server that is told "close" refuses a request without reading its body, and the broken upload
+  // would hide the refusal. A connection that was kept could be one that a restarted engine has forgotten.
+  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 0 });
 
   constructor(socketPath: string) {
     this.socketPath = socketPath;
@@ -45,7 +48,7 @@ export class Upstream {
       const payload = ask.json === undefined ? undefined : JSON.stringify(ask.json);
       const sent = request({
         socketPath: this.socketPath,
-        agent: false,
+        agent: this.#agent,
         method,
         path: withQuery(path, ask.query),
         headers: {

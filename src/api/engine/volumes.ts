@@ -1,12 +1,13 @@
 // The routes of volumes. Podman prunes named volumes too, where Docker since API 1.42 takes only anonymous ones unless told otherwise, so
 // pruning is done from here, one by one.
-import { hasCode } from "../../model/errors.ts";
+import { hasCode, SkepError } from "../../model/errors.ts";
 import { type ApiRequest, boolParam, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
 import type { EngineContext } from "./context.ts";
 import { Filters } from "./filters.ts";
 import { count, type Json, list, object, strings, text } from "./json.ts";
 import { proxied } from "./proxy.ts";
+import { noSuch } from "./refusals.ts";
 import { COMPAT, LIBPOD } from "./upstream.ts";
 
 const ACCEPTED = ["dangling", "driver", "label", "name"];
@@ -21,14 +22,7 @@ export function volumeRoutes(ctx: EngineContext): (router: Router) => void {
       proxied(ctx.upstream, () => ({ status: 201, map: (v) => volume(object(v)) })),
     );
     router.add("POST", "/volumes/prune", (req) => prune(ctx, req));
-    router.add(
-      "GET",
-      "/volumes/{name}",
-      proxied(ctx.upstream, (req) => ({
-        subject: { kind: "volume", name: param(req, "name") },
-        map: (v) => volume(object(v)),
-      })),
-    );
+    router.add("GET", "/volumes/{name}", async (req) => ({ json: await inspectVolume(ctx, param(req, "name")) }));
     router.add("DELETE", "/volumes/{name}", (req) => remove(ctx, req));
   };
 }
@@ -62,9 +56,18 @@ function volume(v: Json): Json {
   };
 }
 
+/** Podman takes the beginning of a name for the name; Docker does not. @throws SkepError "not_found" */
+async function inspectVolume(ctx: EngineContext, name: string): Promise<Json> {
+  const subject = { kind: "volume", name } as const;
+  const found = object(await ctx.upstream.json("GET", `${COMPAT}/volumes/${encodeURIComponent(name)}`, { subject }));
+  if (text(found.Name) !== name) throw new SkepError("not_found", noSuch(subject));
+  return volume(found);
+}
+
 async function remove(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
   const name = param(req, "name");
   try {
+    await inspectVolume(ctx, name);
     await ctx.upstream.json("DELETE", `${COMPAT}/volumes/${encodeURIComponent(name)}`, {
       subject: { kind: "volume", name },
     });
