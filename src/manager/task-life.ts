@@ -1,6 +1,6 @@
 // What the loops ask of a task: has it ended, is it up to date, which networks should it have. States and their order are in model/task-state.ts.
 import { isDeepStrictEqual } from "node:util";
-import type { Node, Service, Task } from "../model/objects.ts";
+import type { NetworkAttachment, Node, Service, Task } from "../model/objects.ts";
 import type { NetworkAttachmentConfig } from "../model/spec.ts";
 import { isTerminal, isWantedAlive, TASK_STATES } from "../model/task-state.ts";
 
@@ -8,6 +8,11 @@ import { isTerminal, isWantedAlive, TASK_STATES } from "../model/task-state.ts";
 export function isFinished(task: Pick<Task, "status" | "desiredState">): boolean {
   if (isTerminal(task.status.state)) return true;
   return TASK_STATES[task.status.state] < TASK_STATES.assigned && !isWantedAlive(task.desiredState);
+}
+
+/** Whether the attachment has its addresses. What a user asks for by name (`docker run --ip`) has no prefix length yet. */
+export function isGiven(attachment: NetworkAttachment): boolean {
+  return attachment.addresses.length > 0 && attachment.addresses.every((a) => a.includes("/"));
 }
 
 /** Whether the node takes no part any more: tasks on it are lost, or are to be moved away. */

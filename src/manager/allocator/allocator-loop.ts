@@ -11,12 +11,12 @@ import type { Kind, Node, Service, Task } from "../../model/objects.ts";
 import { isWantedAlive } from "../../model/task-state.ts";
 import type { Change, Store, Tx, View } from "../../store/index.ts";
 import type { Due, Loop } from "../loop.ts";
-import { isFinished } from "../task-life.ts";
+import { isFinished, isGiven } from "../task-life.ts";
 import { type Books, byAge, openBooks } from "./books.ts";
 import { planNode } from "./node-attachments.ts";
 import { allocateEndpoint, isEndpointCurrent } from "./service-endpoint.ts";
 import { planNetwork } from "./subnets.ts";
-import { allocateTask } from "./task-addresses.ts";
+import { allocateAttachment, allocateTask } from "./task-addresses.ts";
 
 /** "task/<id>": an object of any kind. */
 export type ObjectKey = `${Kind}/${string}`;
@@ -149,11 +149,12 @@ export class AllocatorLoop implements Loop<ObjectKey> {
 
   #task(tx: Tx, books: Books, task: Task): void {
     const key: ObjectKey = `task/${task.id}`;
-    if (task.status.state !== "new" || !isWantedAlive(task.desiredState)) {
+    if (!isWantedAlive(task.desiredState) || !needsAddresses(task)) {
       this.#parked.delete(key);
       return;
     }
     const service = task.serviceId && tx.get("service", task.serviceId);
+    if (task.serviceId && !service) return; // the orchestrator will call it off
     if (service && !isEndpointCurrent(tx, service)) {
       const reason = this.#parked.get(`service/${service.id}`);
       this.#parked.set(key, reason ?? "");
@@ -161,16 +162,19 @@ export class AllocatorLoop implements Loop<ObjectKey> {
       return;
     }
     try {
-      const networks = allocateTask(tx, books, task, service || undefined);
+      const networks = service ? allocateTask(tx, books, task, service) : allocateAttachment(tx, books, task);
       this.#parked.delete(key);
+      const isNew = task.status.state === "new";
+      if (!isNew && task.networks.every(isGiven)) return; // a network left it, and its address is given back
       tx.update<"task">({
         ...task,
         networks,
         ...(service?.endpoint ? { endpoint: service.endpoint } : {}),
-        status: { timestamp: tx.now, state: "pending", message: "pending task scheduling" },
+        ...(isNew ? { status: { timestamp: tx.now, state: "pending", message: "pending task scheduling" } } : {}),
       });
     } catch (e) {
-      explain(tx, task, this.#park(key, e));
+      const reason = this.#park(key, e);
+      if (task.status.state === "new") explain(tx, task, reason);
     }
   }
 
@@ -230,10 +234,16 @@ function* noteTask(change: Change, task: Task, old: Task | undefined): Iterable<
     old.status.state !== "new" &&
     old.nodeId === task.nodeId &&
     old.desiredState === task.desiredState &&
+    old.networks === task.networks &&
     isFinished(old) === isFinished(task);
   if (same) return;
   yield `task/${task.id as TaskId}`;
   if (task.nodeId) yield `node/${task.nodeId}`;
+}
+
+/** A container of `docker run` may be attached to further networks, and detached, while it runs. */
+function needsAddresses(task: Task): boolean {
+  return task.status.state === "new" || task.serviceId === undefined;
 }
 
 /** Tells the user why a task does not get on; in the store only when it is news. */

@@ -4,7 +4,7 @@ import type { NetworkId, ServiceId } from "../../model/ids.ts";
 import type { Log } from "../../model/log.ts";
 import type { Cidr, Task } from "../../model/objects.ts";
 import type { View } from "../../store/index.ts";
-import { isFinished } from "../task-life.ts";
+import { isFinished, isGiven } from "../task-life.ts";
 import { NetworkPools } from "./network-pools.ts";
 import { PortBook } from "./port-book.ts";
 
@@ -39,7 +39,9 @@ export function openBooks(view: View, log: Log): Books {
       }
       books.ports.reclaim(holder.endpoint?.ports ?? [], holder.id as ServiceId);
     } else if (holdsAddresses(holder)) {
-      for (const a of holder.networks) for (const addr of a.addresses) reclaim(a.networkId, addr, holder.id);
+      for (const a of holder.networks.filter(isGiven)) {
+        for (const addr of a.addresses) reclaim(a.networkId, addr, holder.id);
+      }
     }
   }
   return books;

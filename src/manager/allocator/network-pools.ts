@@ -62,14 +62,15 @@ export class NetworkPools {
 
   /** Books an address that an object in the store already has. @returns false when another owner has it */
   reclaim(id: NetworkId, addr: Cidr, owner: string): boolean {
-    const ip = parseIp(addressOf(addr));
-    for (const space of this.#spaces.get(id) ?? []) {
-      if (!space.reserve(ip, owner)) continue;
-      space.continueAfter(ip.value);
-      this.#remember(owner, { networkId: id, addr });
-      return true;
-    }
-    return false;
+    const space = this.#book(id, addr, owner);
+    space?.continueAfter(parseIp(addressOf(addr)).value);
+    return space !== undefined;
+  }
+
+  /** Gives this very address to the owner. @returns it with its subnet's length; nothing when another has it, or it is not the network's */
+  claim(id: NetworkId, address: string, owner: string): Cidr | undefined {
+    const space = this.#book(id, address, owner);
+    return space && cidrIn(space.subnet, parseIp(addressOf(address)).value);
   }
 
   /** Gives back what the owner holds, all or on some networks. @returns whether that was anything */
@@ -81,6 +82,13 @@ export class NetworkPools {
     if (kept.length > 0) this.#held.set(owner, kept);
     else this.#held.delete(owner);
     return going.length > 0;
+  }
+
+  #book(id: NetworkId, address: string, owner: string): AddressSpace | undefined {
+    const ip = parseIp(addressOf(address));
+    const space = this.#spaces.get(id)?.find((s) => s.reserve(ip, owner));
+    if (space) this.#remember(owner, { networkId: id, addr: cidrIn(space.subnet, ip.value) });
+    return space;
   }
 
   #giveBack(id: NetworkId, addr: Cidr, owner: string): void {

@@ -5,7 +5,7 @@ import type { NetworkId, NodeId, ServiceId, TaskId } from "../../model/ids.ts";
 import type { Network, NetworkAttachment, Service, Task } from "../../model/objects.ts";
 import { TASK_STATES } from "../../model/task-state.ts";
 import type { View } from "../../store/index.ts";
-import { isFinished, networkConfigs } from "../task-life.ts";
+import { isFinished, isGiven, networkConfigs } from "../task-life.ts";
 
 /** The usual underlay's 1500 bytes, less 50 of VXLAN header (libnetwork, overlay.vxlanEncap). */
 const DEFAULT_MTU = 1450;
@@ -35,11 +35,19 @@ export function assignmentsFor(view: View, nodeId: NodeId): NodeAssignments {
   }
   const tasks = new Map<TaskId, Task>();
   for (const task of view.tasksOfNode(nodeId)) {
-    if (TASK_STATES[task.status.state] < TASK_STATES.assigned) continue;
-    const started = TASK_STATES[task.status.state] > TASK_STATES.assigned || isFinished(task);
-    if (started || task.networks.every((n) => networks.has(n.networkId))) tasks.set(task.id, task);
+    const known = taskAssignment(task, (n) => networks.has(n.networkId) && isGiven(n));
+    if (known) tasks.set(task.id, known);
   }
   return { networks, services, tasks };
+}
+
+/** The task as its node may know it; nothing while it has to wait for its networks. */
+function taskAssignment(task: Task, isReady: (n: NetworkAttachment) => boolean): Task | undefined {
+  if (TASK_STATES[task.status.state] < TASK_STATES.assigned) return undefined;
+  if (isFinished(task) || task.networks.every(isReady)) return task;
+  if (task.status.state === "assigned") return undefined;
+  // It runs, and a further network (`docker network connect`) is under way: it comes when it is there.
+  return { ...task, networks: task.networks.filter(isReady) };
 }
 
 function networkAssignment(network: Network, attachment: NetworkAttachment): NetworkAssignment | undefined {
