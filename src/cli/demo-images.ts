@@ -80,6 +80,7 @@ export async function demoImages(
     () => false,
   );
   try {
+    if (!answeredBefore && config.podman.kind === "running") await engine.ping(); // `start` would wait for it for ever
     await engine.start();
     await ensureDemoImages(engine, options.say, options);
   } finally {

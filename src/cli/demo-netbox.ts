@@ -6,6 +6,9 @@ import { copyPrograms, findProgram, output, there, unpack } from "./debian-files
 import type { DemoImage } from "./demo-images.ts";
 
 const PROGRAMS = [
+  // Not busybox's shell: it runs applets of its own in place of the real programs.
+  { name: "dash", debianPackage: "dash" },
+  { name: "bash", debianPackage: "bash" },
   { name: "curl", debianPackage: "curl" },
   { name: "ping", debianPackage: "iputils-ping" },
   { name: "dig", debianPackage: "bind9-dnsutils" },
@@ -36,6 +39,7 @@ const LINKS = {
   lib: "usr/lib",
   lib64: "usr/lib64",
   "usr/sbin": "bin",
+  "usr/bin/sh": "dash",
   "var/run": "/run",
 };
 const FILES = {
@@ -53,7 +57,7 @@ export const netBox: DemoImage = {
   name: "xiaopeng163/net-box:latest",
   sources: [],
   changes: ['CMD ["sh"]', "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-  recipe: JSON.stringify(["1", PROGRAMS, DIRECTORIES, LINKS, FILES]),
+  recipe: JSON.stringify(["2", PROGRAMS, DIRECTORIES, LINKS, FILES]),
   async build(root, scratch) {
     for (const dir of DIRECTORIES) await mkdir(join(root, dir), { recursive: true });
     await mkdir(join(root, "tmp"));

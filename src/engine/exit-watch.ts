@@ -49,7 +49,7 @@ export class ExitWatch {
     if (this.dir === dir) return;
     this.#disarm();
     await mkdir(dir, { recursive: true, mode: 0o751 }); // Podman would make it just so
-    const watcher = watch(dir, { persistent: false });
+    const watcher = watch(dir);
     watcher.on("change", (_event, name) => {
       this.#countBurst();
       if (typeof name === "string" && CONTAINER_ID.test(name)) this.#read(join(dir, name), name);

@@ -24,6 +24,7 @@ export {
   parseImageName,
   printImageName,
 } from "./image-names.ts";
+export { type Ceilings, ceilingsOf } from "./limits.ts";
 export type { PodmanChoice, PodmanStorage } from "./podman-config.ts";
 export { podmanOptions } from "./podman-config.ts";
 export type { PodmanEngineOptions } from "./podman-engine.ts";

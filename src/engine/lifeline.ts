@@ -19,6 +19,5 @@ export function heldUntilGone(socketPath: string, signal: AbortSignal): Promise<
     socket.on("error", done);
     socket.on("close", done);
     socket.resume(); // an end is only seen by those who read
-    socket.unref();
   });
 }

@@ -39,7 +39,7 @@ export interface PodmanEngineOptions {
   readonly own?: { readonly stateDir: string; readonly storage: PodmanStorage };
 }
 
-/** Podman as skep's container engine. Nothing runs before `start`. */
+/** Podman as skep's container engine. Nothing runs before `start`, which keeps the process alive until `close`. */
 export class PodmanEngine implements ContainerEngine {
   readonly socketPath: string;
   readonly #client: PodmanClient;
