@@ -2,7 +2,6 @@
 // Events are in event-bus.ts.
 import type { Clock } from "../model/clock.ts";
 import type { ClusterId, NodeId } from "../model/ids.ts";
-import type { Prefix } from "../model/ip.ts";
 import type { Log } from "../model/log.ts";
 import type { Cidr, Network } from "../model/objects.ts";
 import type { ClusterSpec, NodeAvailability } from "../model/spec.ts";
@@ -20,7 +19,7 @@ export interface ApiContext {
   readonly log: Log;
   readonly features: Features;
   /** The prefixes that this host already has routes to; a swarm network must not overlap them. */
-  hostRoutes(): readonly Prefix[];
+  hostRoutes(): readonly Cidr[];
 }
 
 /** What the managers of this build can do, so that the door refuses the rest in clear words. */

@@ -3,6 +3,7 @@
 import { checkNetworkSpec } from "../model/address-pool.ts";
 import { SkepError } from "../model/errors.ts";
 import { type NetworkId, newId } from "../model/ids.ts";
+import { parseCidr } from "../model/ip.ts";
 import type { NetworkSpec } from "../model/spec.ts";
 import { checkIpam, validateNetworkSpec } from "../model/validate-network.ts";
 import type { ApiContext, ConnectTarget, NetworkCreateRequest, NetworkResource } from "./context.ts";
@@ -137,7 +138,7 @@ async function createSwarmNetwork(context: ApiContext, request: NetworkCreateReq
   const spec = specOf(request);
   asRpc(() => validateNetworkSpec(spec));
   const id = newId<NetworkId>();
-  const routes = context.hostRoutes();
+  const routes = context.hostRoutes().map((r) => parseCidr(r).prefix);
   await store.update((tx) => {
     const networks = tx.all("network");
     if (networks.some((n) => n.spec.Name.toLowerCase() === name.toLowerCase())) throw taken(name);

@@ -6,7 +6,7 @@ import type { Change, Store } from "../store/index.ts";
 import type { EventBus, NewEvent } from "./event-bus.ts";
 
 /** Publishes the swarm's events until the signal aborts. Changes from before the call make none. */
-export async function publishSwarmEvents(store: Store, bus: EventBus, signal: AbortSignal): Promise<void> {
+export async function followSwarm(store: Store, bus: EventBus, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
       for await (const commit of store.watch(signal).commits) {
