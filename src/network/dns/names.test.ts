@@ -2,7 +2,8 @@ import { deepEqual, equal, throws } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { hasCode } from "../../model/errors.ts";
-import { type EndpointNames, NameTable, packAddress, reverseName, type ServiceNames, TYPE } from "./names.ts";
+import { packAddress, reverseName } from "./addresses.ts";
+import { type EndpointNames, NameTable, type ServiceNames, TYPE } from "./names.ts";
 
 const NET = "net1";
 const TASK1 = "web.1.ucbfvclfddubr69qk0b7k4cq8";

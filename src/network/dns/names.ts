@@ -2,8 +2,7 @@
 // responder.ts joins the two. What Docker answers for each kind of name is in the reference of the real thing: service name → VIP,
 // tasks.<service> → task addresses, container names, aliases, PTR of task addresses only.
 
-import { isIP } from "node:net";
-import { SkepError } from "../../model/errors.ts";
+import { packAddress, REVERSE_V4, REVERSE_V6, reverseName } from "./addresses.ts";
 
 /** A service as one network sees it. `vip` is what its names resolve to; without it (dnsrr) they resolve to its endpoints. */
 export type ServiceNames = {
@@ -42,8 +41,6 @@ export const TYPE = { A: 1, PTR: 12, HINFO: 13, AAAA: 28, OPT: 41, IXFR: 251, AX
 const NODATA: Lookup = { kind: "nodata" };
 const ABSENT: Lookup = { kind: "absent" };
 const UNKNOWN: Lookup = { kind: "unknown" };
-const REVERSE_V4 = ".in-addr.arpa";
-const REVERSE_V6 = ".ip6.arpa";
 
 /** Every address that a name has, by who gave it: a service and several endpoints may share an alias, and all are answered. */
 class NameRecord {
@@ -276,42 +273,4 @@ function flatten(givers: Iterable<readonly string[]>): { v4: Lookup; v6: Lookup 
     return addresses.length === 0 ? NODATA : { kind: "answers", addresses };
   };
   return { v4: family(4), v6: family(16) };
-}
-
-/**
- * The bytes of an address as a record carries them; a prefix length (`10.0.1.2/24`, as the API writes VIPs) is dropped.
- * @throws SkepError "invalid" when it is no address
- */
-export function packAddress(text: string): Uint8Array {
-  const address = text.split("/", 1)[0] ?? "";
-  const version = isIP(address);
-  if (version === 0 || address.includes("%")) throw notAnAddress(text);
-  return version === 4 ? Uint8Array.from(address.split("."), Number) : packV6(address);
-}
-
-/** @param address a valid one */
-function packV6(address: string): Uint8Array {
-  const [head = "", tail = ""] = address.split("::");
-  const before = head === "" ? [] : head.split(":").flatMap(wordsOf);
-  const after = tail === "" ? [] : tail.split(":").flatMap(wordsOf);
-  const gap = new Array<number>(8 - before.length - after.length).fill(0);
-  return Uint8Array.from([...before, ...gap, ...after].flatMap((word) => [word >> 8, word & 0xff]));
-}
-
-function wordsOf(group: string): number[] {
-  if (!group.includes(".")) return [Number.parseInt(group, 16)];
-  const [a = 0, b = 0, c = 0, d = 0] = group.split(".").map(Number);
-  return [(a << 8) | b, (c << 8) | d];
-}
-
-function notAnAddress(text: string): SkepError {
-  return new SkepError("invalid", `cannot put ${text} into the DNS table: no IP address`);
-}
-
-/** The name under which an address has its PTR: `4.1.0.10.in-addr.arpa`. */
-export function reverseName(address: string): string {
-  const bytes = packAddress(address);
-  if (bytes.length === 4) return [...bytes].reverse().join(".") + REVERSE_V4;
-  const nibbles = [...bytes].flatMap((byte) => [byte >> 4, byte & 15]).reverse();
-  return nibbles.map((nibble) => nibble.toString(16)).join(".") + REVERSE_V6;
 }

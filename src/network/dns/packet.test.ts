@@ -3,7 +3,8 @@ import { randomFillSync } from "node:crypto";
 import { test } from "node:test";
 import { type Answer, type DecodedPacket, decode, encode, type Packet, type RecordType } from "dns-packet";
 import fc from "fast-check";
-import { type Lookup, packAddress, TYPE } from "./names.ts";
+import { packAddress } from "./addresses.ts";
+import { type Lookup, TYPE } from "./names.ts";
 import { ANSWER_TTL_S, newQuery, type Parsed, parseQuery, RCODE, writeAnswer, writeEmpty } from "./packet.ts";
 
 const RECURSION_DESIRED = 0x100;

@@ -22,6 +22,15 @@ test("search and options: the service's replace the host's, and ndots is added o
   for (const [service, text] of cases) equal(resolvConfText(service, host), `nameserver 127.0.0.11\n${text}`);
 });
 
+test("a setting that spans lines is refused", () => {
+  for (const service of [{ search: ["a\nnameserver 6.6.6.6"] }, { options: ["a\rb"] }]) {
+    throws(
+      () => resolvConfText(service, NO_HOST),
+      (e) => hasCode(e, "invalid"),
+    );
+  }
+});
+
 test("only ndots above 0 keeps short names in", () => {
   equal(userNdots(["timeout:1", "ndots:2"]), true);
   for (const options of [undefined, [], ["ndots:0"], ["ndots:x"], ["timeout:3"]]) equal(userNdots(options), false);

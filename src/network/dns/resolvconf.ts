@@ -23,6 +23,7 @@ export type DnsConfig = {
 /**
  * The task's resolv.conf. What the service says of search and options replaces what the host says. Docker's `ndots:0` (a name without
  * a dot is asked as it is first) is added unless ndots is set already; a lone search `.` means none.
+ * @throws SkepError "invalid" when a search domain or an option spans lines
  */
 export function resolvConfText(service: DnsConfig, host: Pick<ResolvConf, "search" | "options">): string {
   const said = (list: readonly string[] | undefined): readonly string[] | undefined =>
@@ -30,6 +31,9 @@ export function resolvConfText(service: DnsConfig, host: Pick<ResolvConf, "searc
   const search = said(service.search) ?? host.search;
   const options = said(service.options) ?? host.options;
   const lines = [`nameserver ${NAMESERVER}`];
+  for (const entry of [...search, ...options]) {
+    if (/[\r\n]/.test(entry)) throw new SkepError("invalid", `cannot write DNS setting "${entry}": more than one line`);
+  }
   const domains = search.filter((domain) => domain !== ".");
   if (domains.length > 0) lines.push(`search ${domains.join(" ")}`);
   const withNdots = options.some((option) => option.startsWith("ndots:")) ? options : [...options, "ndots:0"];

@@ -1,88 +1,26 @@
-// The whole resolver in fresh namespaces, asked by dig; what Docker answers to the same is in the reference, "DNS in detail".
+// The whole resolver in fresh namespaces, asked by dig; what Docker answers to the same is in the reference, "DNS in detail". What becomes of
+// it when the daemon or the thread dies is in restart.test.ts.
 import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
-import { execFile, execFileSync, spawn as spawnProcess } from "node:child_process";
-import { createSocket } from "node:dgram";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { execFile, execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { test } from "node:test";
 import { promisify } from "node:util";
-import type { Worker } from "node:worker_threads";
-import { decode, encode } from "dns-packet";
-import { udpSocketIn } from "../../kernel/index.ts";
 import { hasCode } from "../../model/errors.ts";
-import { DnsServer } from "./server.ts";
-import { type Spawn, spawnWorker } from "./thread.ts";
-import { TinyUpstream } from "./tiny-upstream.ts";
+import {
+  anUpstream,
+  aResolvConf,
+  aSandbox,
+  aServer,
+  CLIENT1,
+  dig,
+  fill,
+  NET,
+  skip,
+  WEB1,
+  WEB2,
+} from "./sandbox-for-tests.ts";
 
 const run = promisify(execFile);
-const skip = process.getuid?.() === 0 ? false : "needs root";
-const NET = "net1";
-const WEB1 = "web.1.ucbfvclfddubr69qk0b7k4cq8";
-const WEB2 = "web.2.oc0mya33ti41hc2kvo7ov40ev";
-const CLIENT1 = "client.1.vb8fh7opr69pb5nwf3et21rpd";
-
-let made = 0;
-
-/** A namespace with lo up, gone after the test. */
-function aSandbox(t: TestContext): { id: string; netnsPath: string } {
-  const id = `skep-dns-${process.pid}-${made++}`;
-  execFileSync("ip", ["netns", "add", id]);
-  t.after(() => execFileSync("ip", ["netns", "del", id]));
-  execFileSync("ip", ["-n", id, "link", "set", "lo", "up"]);
-  return { id, netnsPath: `/run/netns/${id}` };
-}
-
-/** An upstream on an address of this process's own, on port 53 since resolv.conf knows no other. */
-async function anUpstream(t: TestContext, options: { answer?: string; netns?: string } = {}): Promise<TinyUpstream> {
-  const address = `127.77.${1 + (made++ % 250)}.${1 + (process.pid % 250)}`;
-  const upstream = await TinyUpstream.start(address, { port: 53, ...options });
-  t.after(() => upstream.stop());
-  return upstream;
-}
-
-function aResolvConf(t: TestContext, ...upstreams: TinyUpstream[]): string {
-  const dir = mkdtempSync(join(tmpdir(), "skep-dns-"));
-  t.after(() => rmSync(dir, { recursive: true }));
-  const path = join(dir, "resolv.conf");
-  writeFileSync(path, upstreams.map((upstream) => `nameserver ${upstream.address}\n`).join(""));
-  return path;
-}
-
-async function aServer(t: TestContext, resolvConfPath: string, spawn: Spawn = spawnWorker): Promise<DnsServer> {
-  const warn = (facts: object, message: string): void => t.diagnostic(`${message} ${JSON.stringify(facts)}`);
-  const dns = new DnsServer({ log: { warn }, resolvConfPath, spawn });
-  await dns.start();
-  t.after(() => dns.stop());
-  return dns;
-}
-
-/** The reference's swarm: web with two tasks, client with one, and the ingress network. */
-function fill(dns: DnsServer): void {
-  dns.setNetwork(NET, "my-swarm-net");
-  dns.setNetwork("ing", "ingress", { ingress: true });
-  dns.setService(NET, { serviceId: "web", name: "web", mode: "vip", vip: ["10.0.1.2/24"] });
-  dns.setService(NET, { serviceId: "client", name: "client", mode: "vip", vip: ["10.0.1.6/24"] });
-  const task = (id: string, serviceId: string, name: string, shortId: string, address: string): void =>
-    dns.setEndpoint(NET, { id, serviceId, names: [name, shortId], addresses: [address], ptrName: name });
-  task("e1", "web", WEB1, "c1ffca9a9ada", "10.0.1.4");
-  task("e2", "web", WEB2, "cd7ec81f0a8b", "10.0.1.3");
-  task("e3", "client", CLIENT1, "94fb5e52b0a1", "10.0.1.7");
-  dns.setEndpoint("ing", { id: "i1", serviceId: "web", names: [WEB1], addresses: ["10.0.0.5"], ptrName: WEB1 });
-}
-
-type Reply = { status: string; flags: string; answers: string[] };
-
-/** Asks 127.0.0.11 from inside; answers sorted, as `name ttl type data`. */
-async function dig(sandbox: string, ...words: string[]): Promise<Reply> {
-  const argv = ["netns", "exec", sandbox, "dig", "@127.0.0.11", "+tries=1", "+time=8", "+noedns", ...words];
-  const { stdout } = await run("ip", argv).catch((error: { stdout: string }) => error);
-  const status = /status: (\w+)/.exec(stdout)?.[1] ?? "no answer";
-  const flags = /flags: ([a-z ]*)/.exec(stdout)?.[1] ?? "";
-  const lines = stdout.split("\n").filter((line) => line !== "" && !line.startsWith(";"));
-  const answers = lines.map((line) => line.replace(/\s+IN\s+/, " ").replace(/\s+/g, " ")).sort();
-  return { status, flags, answers };
-}
 
 test("every line of the reference's table is answered as Docker answers it", { skip }, async (t) => {
   const upstream = await anUpstream(t);
@@ -265,107 +203,6 @@ test("the task may have port 53 for itself", { skip }, async (t) => {
   const script =
     "const s=require('dgram').createSocket('udp4');s.bind(53,'0.0.0.0',()=>{console.log('bound');s.close()})";
   equal((await run("ip", ["netns", "exec", sandbox.id, process.execPath, "-e", script])).stdout, "bound\n");
-});
-
-function portOf(listing: string): string {
-  return /udp dport 53 dnat to 127\.0\.0\.11:(\d+)/.exec(listing)?.[1] ?? "none";
-}
-
-test("after a restart the sandbox is adopted on the same port; if that is taken, on another", { skip }, async (t) => {
-  const path = aResolvConf(t, await anUpstream(t));
-  const sandbox = aSandbox(t);
-  const rules = (): string =>
-    execFileSync("ip", ["netns", "exec", sandbox.id, "nft", "list", "table", "ip", "skep_dns"], { encoding: "utf8" });
-  const listen = async (): Promise<DnsServer> => {
-    const dns = await aServer(t, path);
-    fill(dns);
-    await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
-    return dns;
-  };
-  const first = await listen();
-  const [port, text] = [portOf(rules()), rules()];
-  await first.stop();
-  equal(rules(), text, "stopping leaves the rules to be adopted");
-  const second = await listen();
-  equal(portOf(rules()), port);
-  equal(rules(), text, "once each, not twice");
-  equal((await dig(sandbox.id, "web")).answers.length, 1);
-  await second.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
-  equal(portOf(rules()), port, "listening again changes nothing");
-  await second.stop();
-  const script = `const s=require('dgram').createSocket('udp4');s.bind(${port},'127.0.0.11',()=>console.log('bound'))`;
-  const thief = execFile("ip", ["netns", "exec", sandbox.id, process.execPath, "-e", script]);
-  t.after(() => thief.kill());
-  await new Promise((resolve) => thief.stdout?.once("data", resolve));
-  await listen();
-  ok(portOf(rules()) !== port);
-  equal((await dig(sandbox.id, "web")).answers.length, 1);
-  equal((await dig(sandbox.id, "web", "+tcp")).answers.length, 1);
-});
-
-test("after kill -9 of the daemon the next one answers on the same port, for askers that never noticed", {
-  skip,
-}, async (t) => {
-  const path = aResolvConf(t, await anUpstream(t));
-  const sandbox = aSandbox(t);
-  const server = new URL("./server.ts", import.meta.url).href;
-  const script = `
-    const { DnsServer } = await import(${JSON.stringify(server)});
-    const dns = new DnsServer({ log: console, resolvConfPath: ${JSON.stringify(path)} });
-    await dns.start();
-    await dns.listen(${JSON.stringify({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] })});
-    console.log("up");`;
-  const daemon = spawnProcess(process.execPath, ["--input-type=module", "-e", script], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  t.after(() => daemon.kill("SIGKILL"));
-  await new Promise((resolve, reject) => {
-    daemon.stdout.once("data", resolve);
-    daemon.once("exit", (code) => reject(new Error(`the daemon ended (${code}) before it was up`)));
-  });
-  // One socket throughout: conntrack remembers where its first query went.
-  const asker = createSocket("udp4");
-  t.after(() => asker.close());
-  const fd = udpSocketIn(sandbox.netnsPath, "127.0.0.1", 0);
-  await new Promise<void>((resolve) => asker.bind({ fd, exclusive: true }, resolve));
-  const ask = async (): Promise<unknown> => {
-    const heard = new Promise<Buffer>((resolve) => asker.once("message", resolve));
-    asker.send(
-      encode({ type: "query", id: 1, flags: 0x100, questions: [{ name: "web", type: "A" }] }),
-      53,
-      "127.0.0.11",
-    );
-    return decode(await heard).answers?.map((a) => (a as { data: unknown }).data);
-  };
-  await ask(); // a daemon without names: SERVFAIL or NXDOMAIN, but an answer
-  const ended = new Promise((resolve) => daemon.once("exit", resolve));
-  daemon.kill("SIGKILL");
-  await ended;
-  const dns = await aServer(t, path);
-  fill(dns);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET] });
-  deepEqual(await ask(), ["10.0.1.2"]);
-});
-
-test("a thread that dies is started again, and answers everywhere as before", { skip }, async (t) => {
-  const threads: Worker[] = [];
-  const spawn: Spawn = (data) => {
-    threads.push(spawnWorker(data));
-    return threads.at(-1)!;
-  };
-  const dns = await aServer(t, aResolvConf(t, await anUpstream(t)), spawn);
-  fill(dns);
-  const sandbox = aSandbox(t);
-  await dns.listen({ sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [] });
-  dns.setNetworks("s", [NET]);
-  const openBefore = readdirSync("/proc/self/fd").length;
-  await threads[0]?.terminate();
-  dns.deleteEndpoint(NET, "e1"); // while there is no thread
-  const giveUp = performance.now() + 10_000;
-  while ((await dig(sandbox.id, "web")).answers.length === 0) ok(performance.now() < giveUp);
-  deepEqual((await dig(sandbox.id, "tasks.web", "+tcp")).answers, ["tasks.web. 600 A 10.0.1.3"]);
-  equal(threads.length, 2);
-  ok(readdirSync("/proc/self/fd").length <= openBefore, "no descriptor is left open");
 });
 
 test("closing frees the namespace; closing twice, unknown sandboxes and missing namespaces do no harm", {

@@ -3,8 +3,9 @@
 
 import { closeFd } from "../../kernel/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
+import { packAddress } from "./addresses.ts";
 import type { NameChange } from "./messages.ts";
-import { type EndpointNames, packAddress, type ServiceNames } from "./names.ts";
+import type { EndpointNames, ServiceNames } from "./names.ts";
 import { openSandbox } from "./sandbox-sockets.ts";
 import { type DnsLog, DnsThread, type Spawn } from "./thread.ts";
 import { toUpstreams, type Upstream } from "./upstreams.ts";
