@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { hasCode } from "../model/errors.ts";
-import type { ContainerCreate, ContainerExit, PodmanEngine } from "./index.ts";
+import { silent } from "../model/log.ts";
+import type { ContainerCreate, ContainerExit } from "./index.ts";
+import { PodmanEngine } from "./podman-engine.ts";
 import { findService, isAlive } from "./podman-host.ts";
 import { aPodman, IMAGE, mountsUnder } from "./testing/podman.ts";
 
@@ -314,6 +316,54 @@ test("stopping the service leaves containers running and, without any, no mounts
   await again.removeContainer(id, { force: true });
   await again.stopService();
   deepEqual(await mountsUnder(podman.dir), []);
+});
+
+test("somebody else's Podman: where it leaves exit codes is learnt, and it is left alone", root, async (t) => {
+  const podman = await aPodman(t);
+  const engine = new PodmanEngine({ socketPath: podman.socketPath, log: silent });
+  t.after(() => engine.close());
+  await engine.start();
+  const { id } = await engine.createContainer(aContainer("brief", { args: ["sh", "-c", "exit 3"] }));
+  const first = exitOf(engine, () => id); // perhaps gone before anything could be learnt: then by Podman's event
+  await engine.startContainer(id);
+  equal((await first).exitCode, 3);
+  const longer = await engine.createContainer(aContainer("longer"));
+  const { pid } = await engine.startContainer(longer.id);
+  const second = exitOf(engine, () => longer.id);
+  const killed = performance.now();
+  process.kill(pid, "SIGKILL");
+  equal((await second).exitCode, 137);
+  const late = performance.now() - killed;
+  ok(late < 100, `${late} ms`);
+  const service = await findService(podman.socketPath);
+  await engine.stopService();
+  equal(await findService(podman.socketPath), service);
+});
+
+test("the lot: 40 containers at once, all deaths told once", root, async (t) => {
+  const podman = await aPodman(t);
+  const engine = podman.engine();
+  await engine.start();
+  const told = new Map<string, number>();
+  const done = new Promise<void>((resolve) =>
+    engine.onExit((exit) => {
+      told.set(exit.id, (told.get(exit.id) ?? 0) + 1);
+      if (told.size === 40) resolve();
+    }),
+  );
+  const started = performance.now();
+  const made = await Promise.all(
+    Array.from({ length: 40 }, async (_, i) => {
+      const { id } = await engine.createContainer(aContainer(`lot${i}`));
+      return { id, ...(await engine.startContainer(id)) };
+    }),
+  );
+  t.diagnostic(`40 created and started in ${(performance.now() - started).toFixed(0)} ms`);
+  for (const { pid } of made) process.kill(pid, "SIGKILL");
+  await done;
+  await Promise.all(made.map(({ id }) => engine.removeContainer(id, { force: true })));
+  deepEqual(await engine.listContainers({ label: "" }), []);
+  ok([...told.values()].every((times) => times === 1));
 });
 
 /** Asks again until it is true. */
