@@ -1,0 +1,65 @@
+// The daemon room: one skep daemon, from its config to its end.
+import { rmSync } from "node:fs";
+import { PodmanEngine, podmanOptions } from "../engine/index.ts";
+import { systemClock } from "../model/clock.ts";
+import { createNodeNetwork } from "../network/index.ts";
+import { SqliteBackend, Store } from "../store/index.ts";
+import type { DaemonConfig } from "./config.ts";
+import { assemble, storeFile } from "./daemon.ts";
+import { IdentityFile } from "./identity-file.ts";
+import { createLog } from "./log.ts";
+import { startParts } from "./parts.ts";
+
+/**
+ * Runs a daemon until SIGTERM or SIGINT, and resolves when all of it has stopped; tasks run on.
+ * @throws SkepError when it cannot start, with everything that had started stopped again
+ */
+export async function runDaemon(config: DaemonConfig): Promise<void> {
+  const log = createLog(config.logLevel);
+  const told = untilTold();
+  const { parts } = await assemble(config, log);
+  const stop = await startParts(parts, log);
+  log.info({ hosts: config.hosts }, "skep answers");
+  const signal = await told;
+  log.info({ signal }, "stopping; tasks run on");
+  await stop();
+}
+
+/**
+ * Removes every container of a task or on a swarm network, every network, and every file that a daemon with this config made. The daemon
+ * must not run. Images and volumes stay: they are Podman's. Repeating it is harmless.
+ */
+export async function purge(config: DaemonConfig): Promise<void> {
+  const log = createLog("warn");
+  const engine = new PodmanEngine({ ...podmanOptions(config.execRoot, config.podman), log });
+  const network = createNodeNetwork({ execRoot: config.execRoot, log, clock: systemClock });
+  const nodeId = new IdentityFile(config.dataRoot).read()?.nodeId;
+  if (nodeId) {
+    await engine.start();
+    const containers = [
+      ...(await engine.listContainers({ label: `com.docker.swarm.node.id=${nodeId}` })).map((c) => c.id),
+      ...(await attachedContainers(config)),
+    ];
+    await Promise.all(containers.map((id) => engine.removeContainer(id, { force: true, volumes: true })));
+  }
+  await engine.stopService();
+  await network.purge();
+  rmSync(config.dataRoot, { recursive: true, force: true });
+  rmSync(config.execRoot, { recursive: true, force: true });
+}
+
+/** Containers of `docker run` on a swarm network: they would be left without one. */
+async function attachedContainers(config: DaemonConfig): Promise<string[]> {
+  const store = await Store.open(SqliteBackend.open(storeFile(config)));
+  try {
+    return store.view.all("task").flatMap((t) => t.spec.NetworkAttachmentSpec?.ContainerID || []);
+  } finally {
+    await store.close();
+  }
+}
+
+function untilTold(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve(signal));
+  });
+}
