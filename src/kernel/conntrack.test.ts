@@ -1,6 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
-import { once } from "node:events";
 import { test } from "node:test";
 import { connections, flushConntrack } from "./conntrack.ts";
 import type { Cleanup } from "./fixture.ts";
@@ -12,7 +11,7 @@ import { udpSocketIn } from "./sockets.ts";
 const VIP = "10.0.1.2";
 
 // One client that speaks to a VIP, which nftables leads to one of two backends by the port: all on the loopback of one namespace.
-async function balanced(t: Cleanup): Promise<{ ns: string; say(port: number): Promise<void> }> {
+function balanced(t: Cleanup): { ns: string; say(port: number): Promise<void> } {
   const [ns] = freshNetns(t) as [string];
   using rt = RtNetlink.open(ns);
   rt.setLink("lo", { up: true });
@@ -32,8 +31,8 @@ async function balanced(t: Cleanup): Promise<{ ns: string; say(port: number): Pr
         ct state new accept
       }
     }`);
-  const client = await socket(t, "udp4", ns, "127.0.0.1");
-  const client6 = await socket(t, "udp6", ns, "fd00::1");
+  const client = socket(t, "udp4", ns, "127.0.0.1");
+  const client6 = socket(t, "udp6", ns, "fd00::1");
   const say = (port: number): Promise<void> =>
     new Promise((resolve, reject) => {
       const [from, to] = port === 1006 ? [client6, "fd00::1"] : [client, VIP];
@@ -42,17 +41,16 @@ async function balanced(t: Cleanup): Promise<{ ns: string; say(port: number): Pr
   return { ns, say };
 }
 
-async function socket(t: Cleanup, type: "udp4" | "udp6", ns: string, ip: string): Promise<Socket> {
+function socket(t: Cleanup, type: "udp4" | "udp6", ns: string, ip: string): Socket {
   const s = createSocket(type);
   t.after(() => void s.close());
   s.on("error", () => {}); // nobody listens at the other end, and Linux says so
   s.bind({ fd: udpSocketIn(ns, ip, 0) });
-  await once(s, "listening");
   return s;
 }
 
 test("connections show both directions, as conntrack -L does", async (t) => {
-  const { ns, say } = await balanced(t);
+  const { ns, say } = balanced(t);
   await say(1001);
   await say(1006);
   const [four] = connections(ns, { dst: VIP });
@@ -68,7 +66,7 @@ test("connections show both directions, as conntrack -L does", async (t) => {
 });
 
 test("those that lead to one backend are deleted, the others stay", async (t) => {
-  const { ns, say } = await balanced(t);
+  const { ns, say } = balanced(t);
   for (const port of [1001, 1002, 1006]) await say(port);
   const before = openFds();
   equal(flushConntrack(ns, { replySrc: "10.0.1.4", protocol: "tcp" }), 0);

@@ -212,7 +212,7 @@ export function* attributes(bytes: Buffer): Generator<[type: number, value: Buff
 /** An NLMSG_ERROR's (or a dump's NLMSG_DONE's) number, 0 for an acknowledgement, and the kernel's words where it gave some. */
 export function readError(message: Message): { errno: number; extAck?: string } {
   const { payload, flags, type } = message;
-  const errno = payload.length >= 4 ? -payload.readInt32LE(0) : 0;
+  const errno = payload.length >= 4 ? 0 - payload.readInt32LE(0) : 0;
   if ((flags & NLM_F_ACK_TLVS) === 0) return { errno };
   // nlmsgerr: the number, then the request's header, then (unless capped) the request's payload, then the attributes
   let at = 4;

@@ -74,7 +74,7 @@ test("a refused script changes nothing, and the error names nft's reason and the
   );
   ok(isErrno(missing, "ENOENT"));
   deepEqual([missing.lineNumber, missing.line], [2, "add element ip skep nope { 10.0.0.1 : 10.0.0.2 }"]);
-  match(missing.message, /^nft: Could not process rule: No such file or directory.*, in: add element ip skep nope/);
+  match(missing.message, /^nft: No such file or directory; did you mean map ‘vips’.*, in: add element ip skep nope/);
   equal(nft.run("list ruleset"), before);
 
   nft.run("add element ip skep vips { 10.0.0.1 : 10.0.0.2 }");
@@ -137,7 +137,7 @@ test("a context keeps its namespace, but no child inherits its socket", (t) => {
   using nft = Nft.open(a);
   nft.run(TABLE);
   const inherited = spawnSync("sh", ["-c", "ls -l /proc/self/fd"], { encoding: "utf8" }).stdout;
-  ok(!inherited.includes("socket:["), inherited);
+  ok(!/ ([3-9]|\d\d+) -> socket:/.test(inherited), inherited); // 0 to 2 are sockets that spawnSync made
   deleteNetns(a);
   equal(nft.run("list tables"), "table ip skep\n");
 });

@@ -26,7 +26,8 @@ export interface SocketOptions {
 }
 
 /**
- * A bound UDP socket, non-blocking and closed on exec. For `dgram.createSocket("udp4").bind({ fd })`. Port 0 lets the kernel choose.
+ * A bound UDP socket, non-blocking and closed on exec. For `dgram.createSocket("udp4").bind({ fd })`, which is listening
+ * when it returns (it emits `listening` before, so do not wait for that afterwards). Port 0 lets the kernel choose.
  * @throws KernelError (EADDRINUSE; EADDRNOTAVAIL: the address is not up there), TypeError
  */
 export function udpSocketIn(netns: NetnsRef, ip: string, port: number, options: SocketOptions = {}): number {
