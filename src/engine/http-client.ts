@@ -16,6 +16,8 @@ export interface Ask {
   /** Sent as it comes; excludes `json`. */
   readonly body?: NodeJS.ReadableStream;
   readonly signal?: AbortSignal | undefined;
+  /** Fail at once when nobody answers, instead of waiting for the service to come back. */
+  readonly once?: boolean;
 }
 
 export interface Answer {
@@ -26,9 +28,15 @@ export interface Answer {
 export class PodmanClient {
   readonly socketPath: string;
   readonly #agent: Agent;
+  readonly #recover: () => Promise<void>;
 
-  constructor(socketPath: string) {
+  /**
+   * @param recover resolves when the service answers again, rejects when it will not. A request that certainly had no effect (it was never
+   * sent, or only reads) is then sent once more, so that a restart of Podman is a delay to callers and not an error.
+   */
+  constructor(socketPath: string, recover: () => Promise<void>) {
     this.socketPath = socketPath;
+    this.#recover = recover;
     this.#agent = new Agent({ keepAlive: true, maxSockets: 64, maxFreeSockets: 8, timeout: 0 });
   }
 
@@ -76,7 +84,17 @@ export class PodmanClient {
     this.#agent.destroy();
   }
 
-  #send(method: string, path: string, ask: Ask): Promise<IncomingMessage> {
+  async #send(method: string, path: string, ask: Ask): Promise<IncomingMessage> {
+    try {
+      return await this.#sendOnce(method, path, ask);
+    } catch (e) {
+      if (ask.once || ask.body !== undefined || ask.signal?.aborted || !hadNoEffect(method, e)) throw e;
+      await this.#recover();
+      return this.#sendOnce(method, path, ask);
+    }
+  }
+
+  #sendOnce(method: string, path: string, ask: Ask): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const payload = ask.json === undefined ? undefined : JSON.stringify(ask.json);
       const sent: ClientRequest = request(
@@ -101,6 +119,11 @@ export class PodmanClient {
       else sent.end(payload);
     });
   }
+}
+
+function hadNoEffect(method: string, e: unknown): boolean {
+  const { cause } = e as { cause?: { code?: string } };
+  return method === "GET" || cause?.code === "ECONNREFUSED" || cause?.code === "ENOENT";
 }
 
 function queryString(query: Ask["query"]): string {

@@ -260,6 +260,7 @@ test("Podman's service dies: it is started again, and a death meanwhile is told"
   process.kill(service, "SIGKILL");
   process.kill(pid, "SIGKILL");
   equal((await exit).exitCode, 137);
+  equal((await engine.inspectContainer(id))?.state, "exited"); // a request in the meantime only takes longer
   const back = await until(async () => {
     const now = await findService(podman.socketPath);
     return (

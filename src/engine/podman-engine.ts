@@ -53,7 +53,7 @@ export class PodmanEngine implements ContainerEngine {
   constructor(options: PodmanEngineOptions) {
     const { log, own, socketPath } = options;
     this.socketPath = socketPath;
-    this.#client = new PodmanClient(socketPath);
+    this.#client = new PodmanClient(socketPath, () => this.#service.recover());
     this.#service = new PodmanService({ client: this.#client, log, ...(own && { own }) });
     this.#images = new PodmanImages(this.#client);
     this.#exits = new ExitWatch(log, () => this.#follow.catchUp());

@@ -2,7 +2,7 @@
 // It outlives the daemon (a restarted daemon finds it answering), and containers outlive both. How it is told to run is podman-config.ts.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -18,6 +18,9 @@ const POLL_MS = 15;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 10_000;
 const STOP_TIMEOUT_MS = 5_000;
+/** How long a caller's request is held back for a service that is being brought back. */
+const PATIENCE_MS = 15_000;
+const MAX_LOG_BYTES = 1 << 20;
 
 export interface ServiceOptions {
   readonly client: PodmanClient;
@@ -53,9 +56,26 @@ export class PodmanService {
     return this.#ensuring;
   }
 
+  /** `ensure`, but for a limited time. @throws SkepError "unavailable" when it does not answer for 15 s */
+  async recover(): Promise<void> {
+    const enough = new AbortController();
+    const tooLong = delay(PATIENCE_MS, undefined, { signal: enough.signal }).then(() => {
+      throw new SkepError("unavailable", `podman at ${this.#options.client.socketPath} does not answer`);
+    });
+    try {
+      await Promise.race([this.ensure(), tooLong]);
+    } finally {
+      tooLong.catch(() => {}); // ended by us, or told to the caller already
+      enough.abort();
+    }
+  }
+
   /** Whether it answers now. @throws SkepError "unavailable" */
   async ping(): Promise<void> {
-    const answer = await this.#options.client.ask("GET", "/libpod/_ping", { signal: AbortSignal.timeout(5_000) });
+    const answer = await this.#options.client.ask("GET", "/libpod/_ping", {
+      signal: AbortSignal.timeout(5_000),
+      once: true,
+    });
     if (answer.status !== 200) throw new SkepError("unavailable", `podman's ping answered ${answer.status}`);
   }
 
@@ -111,7 +131,9 @@ export class PodmanService {
     await mkdir(dirname(socketPath), { recursive: true });
     await rm(socketPath, { force: true });
     const { program, args, env } = await podmanCommand(own.stateDir, own.storage, socketPath);
-    const output = openSync(join(own.stateDir, "podman.log"), "a", 0o600);
+    const logFile = join(own.stateDir, "podman.log");
+    const isLong = (statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES;
+    const output = openSync(logFile, isLong ? "w" : "a", 0o600);
     try {
       const child = spawn(program, args, { detached: true, stdio: ["ignore", output, output], env, cwd: "/" });
       await Promise.race([once(child, "spawn"), once(child, "error").then(([e]) => Promise.reject(e as Error))]);

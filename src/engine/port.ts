@@ -35,7 +35,11 @@ export interface ContainerEngine {
    */
   createContainer(spec: ContainerCreate): Promise<{ id: string; warnings: string[] }>;
 
-  /** Starts a created container; resolves with the process id on this host once the process runs. Already running is fine. */
+  /**
+   * Starts a created container; resolves with the process id on this host once the process runs, 0 when it has ended again by then.
+   * Already running is fine.
+   * @throws SkepError "invalid" in Docker's words when the image has no such program, "not_found"
+   */
   startContainer(id: string): Promise<{ pid: number }>;
 
   /** Stop signal, then SIGKILL after `graceMs`; resolves when the process is gone. Already stopped, or no such container, is success. */
