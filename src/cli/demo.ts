@@ -1,14 +1,14 @@
 // `skep demo`: the walk of walk.ts on a daemon of its own, told to the person who watches; then everything is taken away again.
 // Whether anything stayed behind is looked at in leftovers.ts.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DaemonConfig, formatHost, parseDaemonConfig } from "../daemon/config.ts";
 import { messageOf, SkepError } from "../model/errors.ts";
 import { demoImages } from "./demo-images.ts";
 import { down } from "./down.ts";
 import { hostMarks, leftovers } from "./leftovers.ts";
-import { isRunning } from "./running.ts";
+import { filesOf, isRunning } from "./running.ts";
 import { up } from "./up.ts";
 import { type Balancer, noFacts, type Step, WALK } from "./walk.ts";
 import { balancerOf, dockerEnvironment, runStep, shown, unpackedDocker } from "./walk-run.ts";
@@ -17,6 +17,9 @@ export interface DemoOptions {
   readonly keep: boolean;
   readonly say: (line: string) => void;
 }
+
+/** Enough of the daemon's log to see what went before a failure. */
+const LOG_LINES = 30;
 
 /** The exit code of a program that Ctrl-C ended, as shells have it. */
 const INTERRUPTED = 130;
@@ -42,6 +45,7 @@ export async function demo({ keep, say }: DemoOptions): Promise<number> {
     failure = error;
     say("");
     say(interrupt.signal.aborted ? "Interrupted." : `The demo failed at: ${messageOf(error)}`);
+    if (!interrupt.signal.aborted) sayLog(config, say);
   }
   if (keep && !interrupt.signal.aborted) {
     sayKept(config, say);
@@ -90,6 +94,14 @@ function sayChecked(checked: readonly Step["checks"][], say: (line: string) => v
   say("");
   say("What was checked:");
   for (const check of checked) say(`  ok  ${check}`);
+}
+
+/** The log goes with the rest, so its end is shown while it is there. */
+function sayLog(config: DaemonConfig, say: (line: string) => void): void {
+  const { log } = filesOf(config);
+  if (!existsSync(log)) return;
+  say(`The end of ${log}:`);
+  for (const line of readFileSync(log, "utf8").trimEnd().split("\n").slice(-LOG_LINES)) say(`  ${line}`);
 }
 
 function sayKept(config: DaemonConfig, say: (line: string) => void): void {

@@ -69,8 +69,7 @@ function run(words: readonly string[], options: RunOptions): Promise<{ output: s
   const child = spawn(program, args, {
     env: options.env,
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: STEP_TIMEOUT_MS,
-    ...(options.signal ? { signal: options.signal } : {}),
+    signal: AbortSignal.any([AbortSignal.timeout(STEP_TIMEOUT_MS), ...(options.signal ? [options.signal] : [])]),
   });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
