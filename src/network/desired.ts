@@ -4,7 +4,7 @@
 import type { Assignments, NetworkAssignment, ServiceAssignment } from "../model/assignment.ts";
 import { SkepError } from "../model/errors.ts";
 import type { NetworkId, ServiceId } from "../model/ids.ts";
-import { addressOf } from "../model/ip.ts";
+import { addressOf, parseCidr } from "../model/ip.ts";
 import type { RealServer, VirtualService } from "./lb/driver.ts";
 import type { SandboxAttachment, SandboxSpec } from "./port.ts";
 
@@ -33,7 +33,7 @@ export class Desired {
   readonly networks = new Map<NetworkId, NetworkAssignment>();
   readonly services = new Map<ServiceId, ServiceAssignment>();
   readonly sandboxes = new Map<string, SandboxRecord>();
-  /** Sandboxes of each service, in the order in which they came. */
+  /** Sandboxes of each service. */
   readonly #replicas = new Map<ServiceId, Set<string>>();
   /** Sandboxes on each network. */
   readonly #local = new Map<NetworkId, Set<string>>();
@@ -90,16 +90,18 @@ export class Desired {
     return [...(this.#local.get(networkId) ?? [])].map((id) => this.sandboxes.get(id)!);
   }
 
-  /** A service's sandboxes on a network, each with its attachment there. */
+  /** A service's sandboxes on a network, each with its attachment there, by address: the same order whoever counts them, and when. */
   replicas(
     serviceId: ServiceId,
     networkId: NetworkId,
   ): { readonly record: SandboxRecord; readonly attachment: SandboxAttachment }[] {
-    return [...(this.#replicas.get(serviceId) ?? [])].flatMap((id) => {
+    const found = [...(this.#replicas.get(serviceId) ?? [])].flatMap((id) => {
       const record = this.sandboxes.get(id)!;
       const attachment = record.spec.attachments.find((a) => a.networkId === networkId);
-      return attachment === undefined ? [] : [{ record, attachment }];
+      if (attachment === undefined) return [];
+      return [{ record, attachment, order: parseCidr(attachment.addresses[0] ?? "0.0.0.0/0").ip.value }];
     });
+    return found.sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
   }
 
   /** The networks on which a service has a VIP. */

@@ -12,6 +12,7 @@ import { Desired, type SandboxRecord, type Stage } from "./desired.ts";
 import { DnsServer, userNdots } from "./dns/index.ts";
 import { GatewayBridge } from "./gateway-bridge.ts";
 import type { VirtualService } from "./lb/driver.ts";
+import { Flows } from "./lb/flows.ts";
 import { NftDriver } from "./lb/nft.ts";
 import { Marks } from "./marks.ts";
 import { netnsDir } from "./names.ts";
@@ -63,6 +64,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   readonly naming: Naming;
   readonly dns: DnsServer;
   readonly driver: NftDriver;
+  readonly flows: Flows;
   readonly #turns = new Turns();
   readonly #options: NodeNetworkOptions;
   readonly #assignedPath: string;
@@ -81,6 +83,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     this.sandboxes = new Sandboxes({ execRoot, resolvConfPath, bridge: this.bridge });
     this.dns = new DnsServer({ log, resolvConfPath });
     this.naming = new Naming({ dns: this.dns, desired: this.desired });
+    this.flows = new Flows({ clock: options.clock, log });
     this.driver = new NftDriver({ probePath: join(netnsDir(execRoot), "probe") });
   }
 
@@ -195,6 +198,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   stop(): Promise<void> {
     return this.#turns.take(async () => {
       this.#save();
+      await this.flows.close();
       this.driver.close();
       await this.dns.stop();
     });
@@ -204,6 +208,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     return this.#turns.take(async () => {
       this.#saving?.cancel();
       this.#saving = undefined;
+      await this.flows.close();
       await this.dns.stop();
       await removeEverything(this);
     });
@@ -341,9 +346,9 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   }
 
   #newSite(id: NetworkId): Site {
-    const { execRoot, log, driver, bridge } = this;
+    const { execRoot, log, driver, flows, bridge } = this;
     const { hostNetns, dataPathPort: vxlanPort = VXLAN_PORT } = this.#options;
-    return new Site({ execRoot, hostNetns, vxlanPort, driver, bridge, log }, this.desired.network(id));
+    return new Site({ execRoot, hostNetns, vxlanPort, driver, flows, bridge, log }, this.desired.network(id));
   }
 
   #writeFiles(record: SandboxRecord): void {

@@ -5,6 +5,7 @@ import type { Desired, SandboxRecord } from "./desired.ts";
 import type { DnsServer } from "./dns/index.ts";
 import type { GatewayBridge } from "./gateway-bridge.ts";
 import type { VirtualService } from "./lb/driver.ts";
+import type { Flows } from "./lb/flows.ts";
 import type { NftDriver } from "./lb/nft.ts";
 import type { Marks } from "./marks.ts";
 import type { Naming } from "./naming.ts";
@@ -22,6 +23,7 @@ export interface Plane {
   readonly naming: Naming;
   readonly dns: DnsServer;
   readonly driver: NftDriver;
+  readonly flows: Flows;
   /** The network's site, made if need be (not yet built). @throws SkepError "not_found" */
   siteOf(id: NetworkId): Site;
   /** What a network's balancer should do now. */

@@ -1,6 +1,7 @@
 // One network's presence on this node: its overlay and its balancer, made at the first local task and removed together. The ingress
 // network's balancer also stands on the gateway bridge.
 
+import { setImmediate } from "node:timers/promises";
 import { type NetnsRef, RtNetlink } from "../kernel/index.ts";
 import type { NetworkAssignment } from "../model/assignment.ts";
 import { addressOf, macOf } from "../model/ip.ts";
@@ -8,6 +9,7 @@ import type { Log } from "../model/log.ts";
 import type { GatewayBridge } from "./gateway-bridge.ts";
 import { Balancer } from "./lb/balancer.ts";
 import type { LbDriver, VirtualService } from "./lb/driver.ts";
+import type { Flows } from "./lb/flows.ts";
 import { endpointIdOf, lbNetns, overlayNetns } from "./names.ts";
 import { Overlay } from "./overlay.ts";
 import type { EndpointStatus } from "./port.ts";
@@ -18,6 +20,7 @@ export interface SiteNeeds {
   /** UDP port of VXLAN packets between nodes. */
   readonly vxlanPort: number;
   readonly driver: LbDriver;
+  readonly flows: Flows;
   readonly bridge: GatewayBridge;
   readonly log: Log;
 }
@@ -31,13 +34,13 @@ export class Site {
   #ready = false;
 
   constructor(needs: SiteNeeds, network: NetworkAssignment) {
-    const { execRoot, hostNetns, vxlanPort, driver, log } = needs;
+    const { execRoot, hostNetns, vxlanPort, driver, flows, log } = needs;
     this.network = network;
     this.#owner = execRoot;
     this.#bridge = needs.bridge;
     this.overlay = new Overlay({ netns: overlayNetns(execRoot, network.id), network, hostNetns, port: vxlanPort, log });
     const netns = lbNetns(execRoot, network);
-    this.balancer = new Balancer({ netns, overlay: this.overlay, driver, addresses: network.lbAddresses });
+    this.balancer = new Balancer({ netns, overlay: this.overlay, driver, flows, addresses: network.lbAddresses });
   }
 
   /** Whether this daemon has made it, or taken it over. */
@@ -49,8 +52,10 @@ export class Site {
   async ensure(services: () => readonly VirtualService[]): Promise<void> {
     if (this.#ready) return;
     this.overlay.ensure();
+    await setImmediate(); // each half takes some milliseconds
     await this.balancer.ensure(services());
     if (this.network.ingress) this.#plugIngress();
+    await setImmediate();
     this.#ready = true;
   }
 

@@ -2,12 +2,13 @@
 // servers run in this process on sockets inside their sandboxes. Clients are processes (test-client.ts).
 import { type ChildProcess, spawn } from "node:child_process";
 import dgram from "node:dgram";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import readline from "node:readline";
 import type { TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import {
   createNetns,
   deleteNetns,
@@ -31,6 +32,8 @@ import type { NodeNetwork, Sandbox, SandboxSpec } from "./port.ts";
 export const PORT = 8000;
 /** A machine beyond the host. */
 export const OUTSIDE = "198.51.100.2";
+const PATIENCE_MS = 5000;
+const POLL_MS = 10;
 const NONE = { networks: [], services: [], tasks: [] };
 
 export interface Task {
@@ -46,6 +49,8 @@ export class Lab {
   readonly host = join(this.dir, "ns", "host");
   readonly outside = join(this.dir, "ns", "outside");
   network: NodeNetwork;
+  /** By sandbox id. */
+  readonly tasks = new Map<string, Task>();
   readonly #closers = new Map<string, (() => Promise<void> | void)[]>();
   readonly #options: NodeNetworkOptions;
 
@@ -76,6 +81,10 @@ export class Lab {
   /** The daemon dies without a word, and another one comes. */
   async crash(): Promise<void> {
     await this.network.stop(); // closes sockets only, which is what the kernel does for a process that dies
+    await this.restart();
+  }
+
+  async restart(): Promise<void> {
     this.network = createNodeNetwork(this.#options);
     await this.network.start();
   }
@@ -109,38 +118,73 @@ export class Lab {
     };
     const sandbox = await this.network.ensureSandbox(spec);
     const task = { spec, sandbox, name: spec.taskName, ip };
+    this.tasks.set(spec.id, task);
     await this.serve(task);
     if (join) await this.network.join(spec.id);
     return task;
   }
 
+  /** The files of the namespaces' directory. */
+  netnsFiles(): string[] {
+    const dir = join(this.execRoot, "netns");
+    return existsSync(dir) ? readdirSync(dir).sort() : [];
+  }
+
   /** Starts the task's server. */
   async serve(task: Task): Promise<void> {
-    const { netnsPath } = task.sandbox;
+    this.#closer(task.spec.id, await this.serveAt(task.sandbox.netnsPath, task.name));
+  }
+
+  /** Starts a server anywhere; answers how to end it. */
+  async serveAt(netnsPath: string, name: string): Promise<() => Promise<void>> {
     const open = new Set<net.Socket>();
     const tcp = net.createServer((socket) => {
       open.add(socket);
       socket.on("close", () => open.delete(socket)).on("error", () => {}); // a client that resets is no news
-      socket.write(`${task.name} ${socket.remoteAddress}\n`);
-      socket.on("data", (line) => socket.write(`${task.name} ${line}`));
+      socket.write(`${name} ${socket.remoteAddress}\n`);
+      socket.on("data", (line) => socket.write(`${name} ${line}`));
     });
     await new Promise<void>((resolve) =>
       tcp.listen({ fd: tcpListenerIn(netnsPath, "0.0.0.0", PORT) }, () => resolve()),
     );
     const udp = dgram.createSocket("udp4");
-    udp.on("message", (_, from) => udp.send(`${task.name} ${from.address}`, from.port, from.address));
+    udp.on("message", (_, from) => udp.send(`${name} ${from.address}`, from.port, from.address));
     await new Promise<void>((resolve) => udp.bind({ fd: udpSocketIn(netnsPath, "0.0.0.0", PORT) }, () => resolve()));
-    this.#closer(task.spec.id, async () => {
+    return async () => {
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => tcp.close(resolve));
       await new Promise<void>((resolve) => udp.close(() => resolve()));
-    });
+    };
   }
 
   /** Ends a task's server and clients: its process has exited. */
   async kill(task: Task): Promise<void> {
     for (const close of this.#closers.get(task.spec.id) ?? []) await close();
     this.#closers.delete(task.spec.id);
+  }
+
+  /** Cuts a task off without telling anybody, as when a machine loses its power. */
+  async block(task: Task): Promise<void> {
+    using rt = RtNetlink.open(task.sandbox.netnsPath);
+    rt.setLink("eth0", { up: false });
+  }
+
+  /** Waits until it is so. */
+  async until(check: () => boolean | Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (!(await check())) {
+      if (performance.now() > deadline) throw new Error("waited in vain");
+      await setTimeout(POLL_MS);
+    }
+  }
+
+  /** A counter of /proc/net/snmp: "Icmp: OutDestUnreachs". */
+  async counter(netns: string, name: string): Promise<number> {
+    const [group = "", field = ""] = name.split(" ");
+    const [names, values] = (await this.exec(netns, "cat", "/proc/net/snmp"))
+      .split("\n")
+      .filter((l) => l.startsWith(group));
+    return Number(values!.split(" ")[names!.split(" ").indexOf(field)]);
   }
 
   /** A client in a task's sandbox (or any namespace). */
@@ -161,14 +205,19 @@ export class Lab {
     const parts = [rules];
     for (const what of ["link", "addr", "route", "rule"]) {
       const text = await this.exec(netns, "ip", "-d", ...(what === "link" ? [] : ["-4"]), what, "show");
-      parts.push(text.replace(/\b(hello_timer|tcn_timer|topology_change_timer|gc_timer) +\S+/g, "$1"));
+      parts.push(text.replace(/\w+_timer +[\d.]+/g, ""));
     }
     return parts.join("\n");
   }
 
-  async close(): Promise<void> {
+  /** Ends every server and client. */
+  async killAll(): Promise<void> {
     for (const closers of this.#closers.values()) for (const close of closers) await close();
     this.#closers.clear();
+  }
+
+  async close(): Promise<void> {
+    await this.killAll();
     await this.network.purge();
     for (const path of [this.host, this.outside]) deleteNetns(path);
     removeNetnsDir(join(this.dir, "ns"));
@@ -181,7 +230,12 @@ export class Lab {
 }
 
 export interface Reply {
-  readonly answer: string & string[] & { readonly error?: string };
+  /** The one line that came; "" after an error. */
+  readonly line: string;
+  /** A line a connection, for `tcp`. */
+  readonly lines: readonly string[];
+  /** Its code; "" if all went well. */
+  readonly error: string;
   readonly ms: number;
 }
 
@@ -198,7 +252,11 @@ export class Client {
 
   async ask(command: string): Promise<Reply> {
     this.#child.stdin!.write(`${command}\n`);
-    return JSON.parse((await this.#lines.next()).value as string) as Reply;
+    const said = (await this.#lines.next()).value as string;
+    const { answer, ms } = JSON.parse(said) as { answer: string | string[] | { error: string }; ms: number };
+    if (typeof answer === "string") return { line: answer, lines: [answer], error: "", ms };
+    if (Array.isArray(answer)) return { line: answer[0] ?? "", lines: answer, error: "", ms };
+    return { line: "", lines: [], error: answer.error, ms };
   }
 
   async close(): Promise<void> {

@@ -86,7 +86,12 @@ export async function removeEverything(plane: Plane): Promise<void> {
   }
   bridge.remove();
   unlinkDockerNetns(netnsDir(execRoot));
-  removeNetnsDir(netnsDir(execRoot));
+  try {
+    removeNetnsDir(netnsDir(execRoot));
+  } catch (e) {
+    if (!isErrno(e, "ENOTEMPTY")) throw e; // somebody else put a namespace there: it stays, and the directory with it
+    plane.log.warn({ "netns.dir": netnsDir(execRoot) }, "left a directory that holds namespaces of others");
+  }
   for (const name of ["sandboxes", "network"]) rmSync(join(execRoot, name), { recursive: true, force: true });
   try {
     rmdirSync(execRoot);

@@ -1,9 +1,10 @@
 // One network's balancer on this node: the namespace "lb_<network id>", its endpoint on the network, the VIPs as aliases of it, and the
 // driver's rules. What the services should be is the caller's business (../desired.ts).
-import { createNetns, deleteNetns, flushConntrack, isNetns, RtNetlink } from "../../kernel/index.ts";
+import { createNetns, deleteNetns, isNetns, RtNetlink } from "../../kernel/index.ts";
 import { prepareNetns, setWhereKnown } from "../links.ts";
 import type { Overlay } from "../overlay.ts";
 import type { LbDriver, VirtualService } from "./driver.ts";
+import type { Flows } from "./flows.ts";
 
 const DEV = "eth0";
 
@@ -29,6 +30,7 @@ export class Balancer {
   readonly netns: string;
   readonly #overlay: Overlay;
   readonly #driver: LbDriver;
+  readonly #flows: Flows;
   readonly #addresses: readonly string[];
   /** By mark, as last brought about. */
   readonly #services = new Map<number, VirtualService>();
@@ -38,11 +40,13 @@ export class Balancer {
     readonly netns: string;
     readonly overlay: Overlay;
     readonly driver: LbDriver;
+    readonly flows: Flows;
     readonly addresses: readonly string[];
   }) {
     this.netns = needs.netns;
     this.#overlay = needs.overlay;
     this.#driver = needs.driver;
+    this.#flows = needs.flows;
     this.#addresses = needs.addresses;
   }
 
@@ -103,15 +107,9 @@ export class Balancer {
     for (const service of services) this.#services.set(service.mark, service);
   }
 
-  /**
-   * A replica has gone. Datagram flows to it would go on as long as packets come: they are forgotten, so that their next packet is balanced
-   * anew. A TCP stream to it is dead anyway; with `streams` it is forgotten as well, so that the client's next packet is reset, not lost.
-   */
+  /** A replica has gone: see Flows.forget. */
   forgetFlows(address: string, options: { readonly streams?: boolean } = {}): void {
-    if (!this.built) return;
-    for (const protocol of options.streams ? (["udp", "tcp", "sctp"] as const) : (["udp"] as const)) {
-      flushConntrack(this.netns, { replySrc: address, protocol });
-    }
+    if (this.built) this.#flows.forget(this.netns, address, options);
   }
 
   async remove(): Promise<void> {
