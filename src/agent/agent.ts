@@ -1,4 +1,5 @@
 // The agent: a node's side of the swarm. Follows its dispatcher, keeps a runner for each assigned task, and brings the node's networks along.
+import { EventEmitter } from "node:events";
 import type { ContainerEngine, ContainerSummary } from "../engine/index.ts";
 import type { Assignments, Dispatcher, DispatcherSession } from "../model/assignment.ts";
 import type { Clock } from "../model/clock.ts";
@@ -35,6 +36,7 @@ export class Agent {
   readonly #runnerNeeds: RunnerNeeds;
   readonly #reporter: Reporter;
   readonly #runners = new Map<TaskId, { runner: Runner; done: Promise<void> }>();
+  readonly #plumbed = new EventEmitter().setMaxListeners(0);
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -68,10 +70,24 @@ export class Agent {
     await Promise.all([...this.#runners.values()].map((r) => r.done));
   }
 
-  /** The sandbox of an attachment on this node, once it is plumbed. */
-  attachment(taskId: TaskId): Sandbox | undefined {
-    const runner = this.#runners.get(taskId)?.runner;
-    return runner instanceof AttachmentRunner ? runner.sandbox : undefined;
+  /** The sandbox of a task on this node, while it is plumbed. */
+  sandbox(taskId: TaskId): Sandbox | undefined {
+    return this.#runners.get(taskId)?.runner.sandbox;
+  }
+
+  /** Resolves when an attachment's sandbox is plumbed with so many networks, or with `undefined` when `signal` aborts. */
+  attached(taskId: TaskId, networks: number, signal: AbortSignal): Promise<Sandbox | undefined> {
+    return new Promise((resolve) => {
+      const look = () => {
+        const sandbox = this.sandbox(taskId);
+        if (sandbox?.endpoints.length !== networks && !signal.aborted) return;
+        this.#plumbed.off("plumbed", look);
+        resolve(signal.aborted ? undefined : sandbox);
+      };
+      this.#plumbed.on("plumbed", look);
+      signal.addEventListener("abort", look, { once: true });
+      look();
+    });
   }
 
   async #follow(): Promise<void> {
@@ -106,7 +122,7 @@ export class Agent {
       return;
     }
     const runner = task.spec.NetworkAttachmentSpec
-      ? new AttachmentRunner(this.#runnerNeeds, task)
+      ? new AttachmentRunner(this.#runnerNeeds, task, () => this.#plumbed.emit("plumbed"))
       : new TaskRunner(this.#runnerNeeds, task, found);
     const done = runner.run(this.#stopping.signal).finally(() => this.#runners.delete(task.id));
     this.#runners.set(task.id, { runner, done });

@@ -24,7 +24,10 @@ export class AttachmentRunner {
   #status: TaskStatus;
   #released = false;
 
-  constructor(needs: RunnerNeeds, task: Task) {
+  readonly #onPlumbed: () => void;
+
+  constructor(needs: RunnerNeeds, task: Task, onPlumbed: () => void) {
+    this.#onPlumbed = onPlumbed;
     this.#needs = needs;
     this.#log = needs.log.child({ "task.id": task.id, "task.name": taskName(task) });
     this.#wakeup = new Wakeup(needs.clock);
@@ -97,6 +100,7 @@ export class AttachmentRunner {
     }
     this.#plumbedFor = task;
     this.#report("running", "started");
+    this.#onPlumbed();
   }
 
   #report(state: TaskState, message: string): void {

@@ -36,7 +36,7 @@ export class TaskRunner {
   #task: Task;
   #status: TaskStatus;
   #released = false;
-  #plumbed = false;
+  #sandbox: Sandbox | undefined;
   #presence: ContainerPresence = "none";
   #container: { id: string; pid: number; exitCode: number } | undefined;
 
@@ -55,6 +55,11 @@ export class TaskRunner {
 
   get containerId(): string | undefined {
     return this.#container?.id;
+  }
+
+  /** The sandbox, while it is plumbed. */
+  get sandbox(): Sandbox | undefined {
+    return this.#sandbox;
   }
 
   /** Whether the task needs its sandbox: what else is plumbed on this node is stray. */
@@ -116,7 +121,7 @@ export class TaskRunner {
       desired: this.#task.desiredState,
       released: this.#released,
       container: this.#presence,
-      plumbed: this.#plumbed,
+      plumbed: this.#sandbox !== undefined,
     });
   }
 
@@ -212,7 +217,7 @@ export class TaskRunner {
 
   async #plumb(): Promise<Sandbox> {
     const sandbox = await this.#needs.network.ensureSandbox(sandboxOf(this.#task));
-    this.#plumbed = true;
+    this.#sandbox = sandbox;
     if (this.#container) {
       const containerId = this.#container.id;
       await this.#needs.network.setContainer(this.sandboxId, { containerId, hostname: this.#hostname(containerId) });
@@ -222,7 +227,7 @@ export class TaskRunner {
 
   async #unplumb(): Promise<void> {
     await this.#needs.network.removeSandbox(this.sandboxId);
-    this.#plumbed = false;
+    this.#sandbox = undefined;
   }
 
   #conclude(): void {

@@ -93,11 +93,13 @@ class AskSocket {
     // ECONNREFUSED for an earlier packet, or no route: nothing on this socket will be answered.
     this.#socket.on("error", (error) => this.fail(error));
     if (fd !== undefined) this.#socket.bind({ fd, exclusive: true });
-    this.#socket.connect(upstream.port, upstream.address, () => {
+    // Not connect's callback: that one is called for a failure as well, which would then not be an "error" event.
+    this.#socket.once("connect", () => {
       this.#connected = true;
       for (const packet of this.#unsent) this.#socket.send(packet);
       this.#unsent = [];
     });
+    this.#socket.connect(upstream.port, upstream.address);
   }
 
   ask(query: Buffer, timeoutMs: number): Promise<Buffer> {
