@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -211,7 +211,7 @@ test("resolv.conf is read as libc reads it", () => {
   );
 });
 
-test("a resolv.conf that is written, replaced, or changes behind a symlink is read again", async (t) => {
+test("a resolv.conf that is written, replaced, or changes behind a symlink that moves is read again", async (t) => {
   const dir = mkdtempSync(join(tmpdir(), "skep-dns-"));
   t.after(() => rmSync(dir, { recursive: true }));
   const target = join(dir, "stub-resolv.conf");
@@ -222,7 +222,6 @@ test("a resolv.conf that is written, replaced, or changes behind a symlink is re
   let heard: (upstreams: Upstream[]) => void = () => {};
   const stop = watchUpstreams(
     path,
-    target,
     (upstreams) => heard(upstreams),
     (reason) => t.diagnostic(reason),
   );
@@ -241,4 +240,12 @@ test("a resolv.conf that is written, replaced, or changes behind a symlink is re
     writeFileSync(join(dir, "new"), "nameserver 10.0.0.3\n");
     renameSync(join(dir, "new"), path);
   }, "10.0.0.3");
+  const elsewhere = join(dir, "run");
+  mkdirSync(elsewhere);
+  await after(() => {
+    writeFileSync(join(elsewhere, "resolv.conf"), "nameserver 10.0.0.4\n");
+    symlinkSync(join(elsewhere, "resolv.conf"), join(dir, "link"));
+    renameSync(join(dir, "link"), path);
+  }, "10.0.0.4");
+  await after(() => writeFileSync(join(elsewhere, "resolv.conf"), "nameserver 10.0.0.5\n"), "10.0.0.5");
 });

@@ -1,7 +1,7 @@
 // Where names that are not ours are asked: the host's own resolvers, read from its resolv.conf and read again when that changes.
 // forward.ts does the asking.
 
-import { readFileSync, watch } from "node:fs";
+import { type FSWatcher, readFileSync, realpathSync, watch } from "node:fs";
 import { isIP } from "node:net";
 import { basename, dirname } from "node:path";
 import { messageOf } from "../../model/errors.ts";
@@ -55,36 +55,60 @@ export function readUpstreams(path: string): Upstream[] {
 }
 
 /**
- * Calls `changed` with the new resolvers whenever the file says something else, until the returned function is called. The folder is
- * watched, since the file is usually replaced, not written. Where it is a symlink (systemd-resolved) the target's folder is watched too.
+ * Calls `changed` with the resolvers whenever the file may say something else, until the returned function is called. The folder is
+ * watched, since the file is usually replaced, not written; where it is a symlink (systemd-resolved) its target's folder too.
+ * @throws when the file's folder cannot be watched
  */
 export function watchUpstreams(
   path: string,
-  target: string,
   changed: (upstreams: Upstream[]) => void,
   failed: (reason: string) => void,
 ): () => void {
+  const watchers = new Map<string, FSWatcher>();
   let timer: NodeJS.Timeout | undefined;
+  const follow = (): void => {
+    const files = new Set([path, realPath(path)]);
+    for (const [file, watcher] of watchers) {
+      if (files.has(file)) continue;
+      watcher.close();
+      watchers.delete(file);
+    }
+    for (const file of files) if (!watchers.has(file)) watchers.set(file, watchFile(file, soon, failed));
+  };
   const reread = (): void => {
     try {
+      follow(); // before reading: what changes in between is then seen as a change
       changed(readUpstreams(path));
     } catch (error) {
       failed(messageOf(error));
     }
   };
-  const watchers = [...new Set([path, target])].map((file) => {
-    const name = basename(file);
-    const watcher = watch(dirname(file), { persistent: false }, (_event, changedName) => {
-      if (changedName !== null && changedName !== name) return;
-      clearTimeout(timer);
-      timer = setTimeout(reread, SETTLE_MS);
-      timer.unref();
-    });
-    watcher.on("error", (error) => failed(messageOf(error)));
-    return watcher;
-  });
+  const soon = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(reread, SETTLE_MS);
+    timer.unref();
+  };
+  follow();
   return () => {
     clearTimeout(timer);
-    for (const watcher of watchers) watcher.close();
+    for (const watcher of watchers.values()) watcher.close();
   };
+}
+
+function watchFile(file: string, changed: () => void, failed: (reason: string) => void): FSWatcher {
+  const watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
+    if (name === null || name === basename(file)) changed();
+  });
+  watcher.on("error", (error) => failed(messageOf(error)));
+  return watcher;
+}
+
+/** Where a symlink leads; the path itself while that is not there. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return path;
+    throw error;
+  }
 }

@@ -1,7 +1,6 @@
 // The resolver's own thread: owns every DNS socket, the table and the forwarder, so that a flood of queries never holds up the daemon, nor
 // a busy daemon the queries. Started by server.ts, which sends it changes (messages.ts).
 
-import { realpathSync } from "node:fs";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../model/errors.ts";
 import { Forwarder } from "./forward.ts";
@@ -93,14 +92,16 @@ class Resolver {
 
   #followHost(path: string): void {
     const failed = (reason: string): void => this.#warn(`cannot follow the host's resolvers: ${reason}`, { path });
-    try {
-      this.#hostUpstreams = readUpstreams(path);
-      const changed = (upstreams: Upstream[]): void => {
-        this.#hostUpstreams = upstreams;
-      };
-      watchUpstreams(path, existing(path), changed, failed);
-    } catch (error) {
-      failed(messageOf(error));
+    const changed = (upstreams: Upstream[]): void => {
+      this.#hostUpstreams = upstreams;
+    };
+    // Watched before it is read, so that no change is missed; read even if it cannot be watched.
+    for (const step of [() => watchUpstreams(path, changed, failed), () => changed(readUpstreams(path))]) {
+      try {
+        step();
+      } catch (error) {
+        failed(messageOf(error));
+      }
     }
   }
 
@@ -110,15 +111,6 @@ class Resolver {
 
   #report(report: Report): void {
     this.#port.postMessage(report);
-  }
-}
-
-/** Where a symlink leads, or the path itself when nothing is there yet. */
-function existing(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
   }
 }
 
