@@ -1,12 +1,8 @@
 // What the host tells about Podman: which process serves a socket, which OCI runtime works here, where conmon leaves exit codes. Reads /proc
 // and a few files, changes nothing.
-import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access, readdir, readFile, statfs } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
-
-const run = promisify(execFile);
 
 /** statfs(2): linux/magic.h, CGROUP2_SUPER_MAGIC. */
 const CGROUP2_MAGIC = 0x63677270;
@@ -69,19 +65,6 @@ export async function isAlive(pid: number): Promise<boolean> {
     return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z";
   } catch {
     return false; // no such process
-  }
-}
-
-/**
- * Podman leaves its storage mounted onto itself (root/overlay): this takes that away, unless a container is still mounted in there. Any
- * Podman that uses the storage next mounts it again.
- */
-export async function unmountIdleStorage(root: string): Promise<void> {
-  const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" ")[4] ?? "");
-  const inside = mounts.filter((at) => at.startsWith(`${root}/`)).map((at) => at.slice(root.length + 1));
-  for (const at of inside) {
-    const isHome = !at.includes("/");
-    if (isHome && !inside.some((other) => other.startsWith(`${at}/`))) await run("umount", [join(root, at)]);
   }
 }
 

@@ -10,7 +10,8 @@ import { messageOf, SkepError } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import type { PodmanClient } from "./http-client.ts";
 import { type PodmanStorage, podmanCommand } from "./podman-config.ts";
-import { findService, isAlive, unmountIdleStorage } from "./podman-host.ts";
+import { findService, isAlive } from "./podman-host.ts";
+import { mountPoints, noteStorageMounts, removeStorageMounts } from "./storage-mounts.ts";
 
 /** Podman answers about 100 ms after its start; much later it will not. */
 const START_TIMEOUT_MS = 20_000;
@@ -93,8 +94,7 @@ export class PodmanService {
       await terminate(pid);
     }
     await rm(socketPath, { force: true });
-    const { root } = this.#options.own.storage;
-    if (root !== undefined) await unmountIdleStorage(root);
+    await removeStorageMounts(this.#options.own.stateDir);
   }
 
   async #ensure(): Promise<void> {
@@ -120,8 +120,11 @@ export class PodmanService {
       if (this.#options.own === undefined) throw e;
     }
     // A service may be there that is only now starting, perhaps from a daemon that was killed: wait for it instead of adding one.
-    const pid = (await findService(this.#options.client.socketPath)) ?? (await this.#spawn(this.#options.own));
+    const { own } = this.#options;
+    const before = await mountPoints();
+    const pid = (await findService(this.#options.client.socketPath)) ?? (await this.#spawn(own));
     await this.#answering(pid);
+    await noteStorageMounts(own.stateDir, own.storage.root, before);
     this.#options.log.info({ pid, socket: this.#options.client.socketPath }, "podman answers");
   }
 
