@@ -24,11 +24,14 @@ export {
   parseImageName,
   printImageName,
 } from "./image-names.ts";
-export { type Ceilings, ceilingsOf } from "./limits.ts";
+export type { Ceilings } from "./limits.ts";
+export { type Ceilings, ceilingsOf, ceilingsOf, parseLimits, settableUlimits } from "./limits.ts";
 export type { PodmanChoice, PodmanStorage } from "./podman-config.ts";
 export { podmanOptions } from "./podman-config.ts";
 export type { PodmanEngineOptions } from "./podman-engine.ts";
 export { PodmanEngine } from "./podman-engine.ts";
+export { messageIn, pullError } from "./podman-error.ts";
+export { findService } from "./podman-host.ts";
 export type {
   ContainerEngine,
   ContainerExit,
