@@ -37,6 +37,11 @@ test("Podman starts a container in a namespace that createNetns made, and the na
   const run = podman(
     "run",
     "-d",
+    // Podman asks for a million of each by default, which a host that cannot raise its limits refuses
+    "--ulimit",
+    "nofile=4096",
+    "--ulimit",
+    "nproc=4096",
     "--name",
     name,
     "--network",
