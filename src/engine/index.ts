@@ -25,7 +25,7 @@ export {
   printImageName,
 } from "./image-names.ts";
 export type { Ceilings } from "./limits.ts";
-export { type Ceilings, ceilingsOf, ceilingsOf, parseLimits, settableUlimits } from "./limits.ts";
+export { ceilingsOf, parseLimits, settableUlimits } from "./limits.ts";
 export type { PodmanChoice, PodmanStorage } from "./podman-config.ts";
 export { podmanOptions } from "./podman-config.ts";
 export type { PodmanEngineOptions } from "./podman-engine.ts";
