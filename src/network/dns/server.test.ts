@@ -19,6 +19,7 @@ import {
   WEB1,
   WEB2,
 } from "./sandbox-for-tests.ts";
+import { spawnWorker } from "./thread.ts";
 
 const run = promisify(execFile);
 
@@ -174,6 +175,27 @@ test("resolvers: the second after the first fails, the service's own, none, and 
   inside.stop = async () => {};
   equal((await dig(own.id, "example.test")).status, "SERVFAIL");
   equal((await dig(own.id, "example.test", "+tcp")).status, "SERVFAIL");
+});
+
+test("a resolver to which no route leads is a SERVFAIL at once, and the thread lives on", { skip }, async (t) => {
+  const threads: unknown[] = [];
+  const dns = await aServer(t, aResolvConf(t, await anUpstream(t)), (data) => {
+    const thread = spawnWorker(data);
+    threads.push(thread);
+    return thread;
+  });
+  fill(dns);
+  const sandbox = aSandbox(t);
+  for (const nameserver of ["192.0.2.1", "2001:db8::1"]) {
+    const spec = { sandboxId: "s", netnsPath: sandbox.netnsPath, networks: [NET], nameservers: [nameserver] };
+    await dns.listen(spec);
+    const start = performance.now();
+    equal((await dig(sandbox.id, "example.test")).status, "SERVFAIL");
+    equal((await dig(sandbox.id, "example.test", "+tcp")).status, "SERVFAIL");
+    ok(performance.now() - start < 2000);
+    equal((await dig(sandbox.id, "web")).answers.length, 1);
+  }
+  equal(threads.length, 1);
 });
 
 test("with ndots above 0 a name without a dot stays inside", { skip }, async (t) => {
