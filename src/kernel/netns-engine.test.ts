@@ -5,6 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { freshNetns } from "./fixture.ts";
 import { deleteNetns, isNetns, netnsId } from "./netns.ts";
 import { RtNetlink } from "./rtnetlink.ts";
@@ -29,8 +30,9 @@ test("Podman starts a container in a namespace that createNetns made, and the na
       },
     );
   const name = `skep-kernel-${process.pid}`;
-  t.after(() => {
+  t.after(async () => {
     podman("rm", "-f", "-t", "0", name);
+    while (inUse(dir)) await setImmediate(); // conmon has Podman clean up after the container, on its own time
     spawnSync("umount", ["-R", join(dir, "root", "overlay")]);
     rmSync(dir, { recursive: true, force: true });
   });
@@ -60,3 +62,8 @@ test("Podman starts a container in a namespace that createNetns made, and the na
   equal(isNetns(ns), false);
   match(inside("ip", "addr", "show", "dev", "eth7"), /10\.0\.1\.4\/24/);
 });
+
+/** Whether a process was started with this directory among its arguments. */
+function inUse(dir: string): boolean {
+  return spawnSync("pgrep", ["--full", dir]).status === 0;
+}

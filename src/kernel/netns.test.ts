@@ -70,6 +70,8 @@ test("deleting takes the file and every mount on it away, and may be repeated", 
   deleteNetns(path);
   deleteNetns(join(dir, "missing", "deeper"));
   equal(mountsBelow(dir), 1);
+  throws(() => deleteNetns(dir), { code: "EISDIR" }); // a mount too, but no namespace
+  equal(mountsBelow(dir), 1);
 });
 
 test("only network namespaces are listed", (t) => {

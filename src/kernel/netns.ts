@@ -56,26 +56,23 @@ export function createNetns(path: string): void {
  * @throws KernelError
  */
 export function deleteNetns(path: string): void {
-  // more than once if several were stacked on the same file
-  while (libc().umount2(path, MNT_DETACH) === 0);
-  const why = errno();
-  const e = new KernelError("umount2", why, { what: `unmount ${path}` });
-  if (!isErrno(e, "EINVAL", "ENOENT")) throw e; // EINVAL: not, or no longer, a mount point
+  // more than once if several were stacked on the same file; and nothing but namespaces, whatever the path turns out to be
+  while (isNsfs(path)) {
+    if (libc().umount2(path, MNT_DETACH) === 0) continue;
+    const e = new KernelError("umount2", errno(), { what: `unmount ${path}` });
+    if (!isErrno(e, "EINVAL", "ENOENT")) throw e; // EINVAL: no longer a mount point
+    break;
+  }
   try {
     unlinkSync(path);
   } catch (e) {
-    if (!isErrno(e, "ENOENT")) throw e;
+    if (!isErrno(e, "ENOENT", "ENOTDIR")) throw e;
   }
 }
 
 /** Whether `path` is a bound network namespace (false for a missing file, and for namespaces of other kinds). */
 export function isNetns(path: string): boolean {
-  try {
-    if (statfsSync(path).type !== NSFS_MAGIC) return false;
-  } catch (e) {
-    if (isErrno(e, "ENOENT", "ENOTDIR")) return false;
-    throw e;
-  }
+  if (!isNsfs(path)) return false;
   const fd = libc().open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd === -1) return false; // deleted between the two looks
   try {
@@ -204,6 +201,15 @@ function away<T>(leave: () => T): T {
       process.stderr.write(`skep: cannot return to the own network namespace (errno ${errno()}), aborting\n`);
       process.abort();
     }
+  }
+}
+
+function isNsfs(path: string): boolean {
+  try {
+    return statfsSync(path).type === NSFS_MAGIC;
+  } catch (e) {
+    if (isErrno(e, "ENOENT", "ENOTDIR")) return false;
+    throw e;
   }
 }
 

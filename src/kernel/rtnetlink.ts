@@ -378,7 +378,7 @@ export class RtNetlink {
     }
   }
 
-  // Names for the indexes in a dump. The links are asked for only if an index comes up that is not known yet.
+  // Names for the indexes in a dump, taken before it: one socket carries one exchange at a time.
   #names(known?: [name: string, index: number]): (ifindex: number) => string {
     const names = new Map(
       known === undefined ? this.links().map((l) => [l.ifindex, l.name] as const) : [[known[1], known[0]]],
