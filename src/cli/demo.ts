@@ -8,6 +8,7 @@ import { messageOf, SkepError } from "../model/errors.ts";
 import { demoImages } from "./demo-images.ts";
 import { down } from "./down.ts";
 import { hostMarks, leftovers } from "./leftovers.ts";
+import { storageBeside } from "./own-files.ts";
 import { filesOf, isRunning } from "./running.ts";
 import { up } from "./up.ts";
 import { type Balancer, noFacts, type Step, WALK } from "./walk.ts";
@@ -136,11 +137,8 @@ function freeRoots(): DaemonConfig {
 
 /** Its images and containers are kept apart from what the user has in Podman, and go with the rest. */
 function withOwnStorage(config: DaemonConfig): DaemonConfig {
-  return parseDaemonConfig({
-    ...rootsOf(config),
-    podmanRoot: join(config.dataRoot, "podman-storage"),
-    podmanRunroot: join(config.execRoot, "podman-storage"),
-  });
+  const { root, runRoot } = storageBeside(config);
+  return parseDaemonConfig({ ...rootsOf(config), podmanRoot: root, podmanRunroot: runRoot });
 }
 
 function rootsOf(config: DaemonConfig): { dataRoot: string; execRoot: string } {

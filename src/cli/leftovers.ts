@@ -4,6 +4,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type { DaemonConfig } from "../daemon/config.ts";
+import { storageBeside } from "./own-files.ts";
 
 /** Names on the host that skep could add to: links, and nftables tables. */
 export interface HostMarks {
@@ -22,7 +23,7 @@ export function hostMarks(): HostMarks {
 /** Everything of a daemon with this config that is still there, in words; empty if there is nothing. */
 export function leftovers(before: HostMarks, config: DaemonConfig): string[] {
   const after = hostMarks();
-  const roots = [config.dataRoot, config.execRoot];
+  const roots = [config.dataRoot, config.execRoot, ...Object.values(storageBeside(config))];
   const isOurs = (path: string): boolean => roots.some((root) => path === root || path.startsWith(`${root}/`));
   return [
     ...roots
