@@ -62,14 +62,14 @@ export function param(req: ApiRequest, name: string): string {
  * The body as JSON, `undefined` when there is none. Types are not checked: see decode.ts.
  * @throws SkepError "invalid" with the words of dockerd's httputils.ReadJSON, "too_large", "timeout"
  */
-export async function jsonBody(req: ApiRequest): Promise<unknown> {
+export async function jsonBody(req: ApiRequest, timeoutMs = BODY_TIMEOUT_MS): Promise<unknown> {
   const length = req.headers["content-length"];
   const empty = (length === undefined || length === "0") && req.headers["transfer-encoding"] === undefined;
   const type = req.headers["content-type"] ?? "";
   if (type === "" && empty) return undefined;
   checkContentType(type);
   if (empty) return undefined;
-  const text = await readText(req);
+  const text = await readText(req, timeoutMs);
   if (text.trim() === "") throw invalid("invalid JSON: got EOF while reading request body");
   return parseJson(text);
 }
@@ -81,7 +81,7 @@ function checkContentType(type: string): void {
   throw invalid(`unsupported Content-Type header (${type}): must be 'application/json'`);
 }
 
-function readText(req: ApiRequest): Promise<string> {
+function readText(req: ApiRequest, timeoutMs: number): Promise<string> {
   const tooLarge = () => new SkepError("too_large", `request body too large: the limit is ${BODY_LIMIT_BYTES} bytes`);
   if (Number(req.headers["content-length"] ?? 0) > BODY_LIMIT_BYTES) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
@@ -99,8 +99,8 @@ function readText(req: ApiRequest): Promise<string> {
     };
     const onEnd = () => settle(() => resolve(Buffer.concat(chunks).toString("utf8")));
     const onCut = () => settle(() => reject(invalid("invalid JSON: unexpected EOF")));
-    const onSlow = () => settle(() => reject(invalid(`the request's body did not come within ${BODY_TIMEOUT_MS} ms`)));
-    const timer = setTimeout(onSlow, BODY_TIMEOUT_MS);
+    const onSlow = () => settle(() => reject(invalid(`the request's body did not come within ${timeoutMs} ms`)));
+    const timer = setTimeout(onSlow, timeoutMs);
     timer.unref();
     req.raw.on("data", onData).on("end", onEnd).on("error", onCut).on("close", onCut);
   });

@@ -166,12 +166,13 @@ export class ApiServer {
   }
 
   #fail(req: IncomingMessage, res: ServerResponse, e: unknown): void {
-    if (!(e instanceof SkepError) || e.code === "internal") {
+    const facts = { method: req.method, url: req.url, error: messageOf(e) };
+    if (!(e instanceof SkepError)) {
       const stack = e instanceof Error ? e.stack : undefined;
-      this.#log.error({ method: req.method, url: req.url, error: messageOf(e), stack }, "request failed");
-    }
-    if (res.headersSent)
-      res.destroy(); // half an answer: cutting it off is the only way left to say so
+      this.#log.error({ ...facts, stack }, "a request met a fault of ours");
+    } else if (e.code === "internal") this.#log.warn(facts, "request failed");
+    // half an answer: cutting it off is the only way left to say so
+    if (res.headersSent) res.destroy();
     else send(req, res, errorReply(e));
   }
 

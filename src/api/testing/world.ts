@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { FakeClock } from "../../model/clock.ts";
 import { SkepError } from "../../model/errors.ts";
 import { type ClusterId, type NetworkId, type NodeId, newHexId, newId } from "../../model/ids.ts";
-import { silent } from "../../model/log.ts";
+import { type Log, silent } from "../../model/log.ts";
 import type { Network, TlsInfo } from "../../model/objects.ts";
 import { MemoryBackend, Store } from "../../store/index.ts";
 import type {
@@ -25,6 +25,7 @@ import type {
   SwarmInit,
 } from "../context.ts";
 import { EventBus } from "../event-bus.ts";
+import type { RegisterRoutes } from "../router.ts";
 import { ApiServer } from "../server.ts";
 
 export interface Answer {
@@ -51,12 +52,19 @@ export interface World {
   readonly connections: FakeConnections;
   readonly context: ApiContext;
   readonly socket: string;
+  /** What the server logged as faults of its own. */
+  readonly faults: object[];
   hostRoutes: string[];
   ask(method: string, path: string, ask?: Ask): Promise<Answer>;
 }
 
+export interface WorldOptions {
+  readonly globalServices?: boolean;
+  readonly routes?: readonly RegisterRoutes[];
+}
+
 /** Starts a server; it stops when the test ends. */
-export async function world(t: TestContext, options: { readonly globalServices?: boolean } = {}): Promise<World> {
+export async function world(t: TestContext, options: WorldOptions = {}): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), "skep-api-"));
   const socket = join(dir, "api.sock");
   const clock = new FakeClock();
@@ -65,6 +73,8 @@ export async function world(t: TestContext, options: { readonly globalServices?:
   const status = new FakeStatus();
   const local = new FakeLocalNetworks();
   const connections = new FakeConnections();
+  const faults: object[] = [];
+  const log: Log = { ...silent, error: (facts) => void faults.push(facts), child: () => log };
   const context: ApiContext = {
     store,
     swarm,
@@ -73,11 +83,11 @@ export async function world(t: TestContext, options: { readonly globalServices?:
     connections,
     events: new EventBus(clock),
     clock,
-    log: silent,
+    log,
     features: { globalServices: options.globalServices ?? true },
     hostRoutes: () => w.hostRoutes,
   };
-  const server = new ApiServer({ context, version: "0.1.0" });
+  const server = new ApiServer({ context, version: "0.1.0", ...(options.routes && { routes: options.routes }) });
   const w: World = {
     store,
     clock,
@@ -87,6 +97,7 @@ export async function world(t: TestContext, options: { readonly globalServices?:
     connections,
     context,
     socket,
+    faults,
     hostRoutes: ["0.0.0.0/0"],
     ask: (method, path, ask) => askAt(socket, method, path, ask),
   };
@@ -97,6 +108,18 @@ export async function world(t: TestContext, options: { readonly globalServices?:
     await rm(dir, { recursive: true });
   });
   return w;
+}
+
+/** A world that is a swarm of one manager already. */
+export async function swarmWorld(t: TestContext, options: WorldOptions = {}): Promise<World> {
+  const w = await world(t, options);
+  await w.ask("POST", "/swarm/init", { body: { ListenAddr: "0.0.0.0:2377" } });
+  return w;
+}
+
+/** A small service spec; `changes` replace its fields. */
+export function aService(changes: object = {}): object {
+  return { Name: "web", TaskTemplate: { ContainerSpec: { Image: "alpine" } }, ...changes };
 }
 
 /** One request over a connection of its own. */
