@@ -27,7 +27,8 @@ addDaemonFlags(program.command("up"))
   .description("start the daemon in the background and wait until it answers")
   .action(async (options) => {
     const { up } = await import("./up.ts");
-    await up(parseDaemonConfig(options), { say });
+    const { withLastPodman } = await import("./running.ts");
+    await up(parseDaemonConfig(withLastPodman(options)), { say });
   });
 
 addRootFlags(program.command("down"))

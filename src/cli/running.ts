@@ -6,7 +6,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { type DaemonConfig, type ListenAddress, parseDaemonConfig } from "../daemon/config.ts";
+import { type DaemonConfig, type DaemonOptions, type ListenAddress, parseDaemonConfig } from "../daemon/config.ts";
 import { SkepError } from "../model/errors.ts";
 import { parseDaemonFlags, type RootOptions } from "./flags.ts";
 import { isLocked } from "./lock.ts";
@@ -40,6 +40,22 @@ export function configOn(roots: RootOptions): DaemonConfig {
     );
   }
   return recorded;
+}
+
+/**
+ * The flags, with the Podman of the last start where they name none: its containers are there, and nowhere else could they be found again.
+ */
+export function withLastPodman(options: DaemonOptions): DaemonOptions {
+  if (options.podman ?? options.podmanRoot ?? options.podmanRunroot) return options;
+  const text = readIfThere(filesOf(parseDaemonConfig(options)).flags);
+  if (text === undefined) return options;
+  const { podman, podmanRoot, podmanRunroot } = parseDaemonFlags(JSON.parse(text) as string[]);
+  return {
+    ...options,
+    ...(podman === undefined ? {} : { podman }),
+    ...(podmanRoot === undefined ? {} : { podmanRoot }),
+    ...(podmanRunroot === undefined ? {} : { podmanRunroot }),
+  };
 }
 
 /** The pid of the daemon on these roots, or undefined if none runs. */

@@ -8,7 +8,7 @@ import { type DaemonConfig, parseDaemonConfig } from "../daemon/config.ts";
 import { hasCode, messageOf } from "../model/errors.ts";
 import { down } from "./down.ts";
 import { takeLock } from "./lock.ts";
-import { answers, filesOf, isRunning, pidOf, waitUntil } from "./running.ts";
+import { answers, filesOf, isRunning, pidOf, waitUntil, withLastPodman } from "./running.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
 
@@ -109,6 +109,17 @@ test("down --purge stops the daemon first, then purges with the flags it was sta
   equal(isRunning(config), false);
   equal(existsSync(config.dataRoot), false);
   equal(existsSync(config.execRoot), false);
+});
+
+test("the next up uses the Podman of the last one, unless it is told another", async (t) => {
+  const { config, roots, say, command, dir } = world(t);
+  const storage = { podmanRoot: join(dir, "p"), podmanRunroot: join(dir, "pr") };
+  deepEqual(withLastPodman(roots), roots);
+  await up(parseDaemonConfig({ ...roots, ...storage }), { say, command });
+  await down(roots, { say, purge: false });
+  deepEqual(withLastPodman({ ...roots, logLevel: "warn" }), { ...roots, logLevel: "warn", ...storage });
+  deepEqual(withLastPodman({ ...roots, podman: "unix:///x" }), { ...roots, podman: "unix:///x" });
+  equal(isRunning(config), false);
 });
 
 test("down --purge leaves what others put into the roots", async (t) => {
