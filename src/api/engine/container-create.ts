@@ -1,7 +1,6 @@
 // POST /containers/create: the request as Podman understands it, and attachable swarm networks, which Podman knows nothing of: for those a
 // sandbox is made first (see Attachments in context.ts) and the container joins its namespace.
-import { familiarImageName } from "../../engine/index.ts";
-import { settableUlimits } from "../../engine/limits.ts";
+import { familiarImageName, settableUlimits } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
 import type { Network } from "../../model/objects.ts";
 import { rpcError } from "../errors.ts";

@@ -2,9 +2,9 @@
 import { familiarImageName } from "../../engine/index.ts";
 import { type ApiRequest, param, type Reply } from "../http.ts";
 import { publicLabels } from "./container-list.ts";
-import type { EngineContext } from "./context.ts";
+import { type EngineContext, TASK_LABEL } from "./context.ts";
 import { count, emptyAs, type Json, list, object, strings, text, without } from "./json.ts";
-import { bridgeAlias } from "./podman-networks.ts";
+import { bridgeAlias, EMPTY_ENDPOINT } from "./podman-networks.ts";
 import { networkSettingsJson, taskOf } from "./task-networks.ts";
 import { COMPAT } from "./upstream.ts";
 
@@ -38,7 +38,7 @@ export async function inspectJson(ctx: EngineContext, id: string, size = ""): Pr
     : {
         ...settings,
         SandboxID: sandboxId(settings),
-        Networks: (await bridgeAlias(ctx.upstream))(object(settings.Networks)),
+        Networks: shownNetworks((await bridgeAlias(ctx.upstream))(object(settings.Networks)), text(host.NetworkMode)),
       };
   return {
     ...without(raw, "SizeRootFs", "SizeRw"),
@@ -46,7 +46,7 @@ export async function inspectJson(ctx: EngineContext, id: string, size = ""): Pr
     Args: raw.Args ?? [],
     State: state(object(raw.State)),
     ExecIDs: emptyAs(raw.ExecIDs, null),
-    HostConfig: hostConfig(host, taskId !== undefined),
+    HostConfig: hostConfig(host, networkMode(host, labels, object(networks).Networks)),
     Config: containerConfig(config, labels),
     NetworkSettings: networks,
   };
@@ -58,6 +58,20 @@ export function rawInspect(ctx: Pick<EngineContext, "upstream">, id: string, siz
     query: size === "" ? {} : { size },
     subject: { kind: "container", name: id },
   });
+}
+
+/** "default" for tasks, else how the container's first network was asked for. */
+function networkMode(host: Json, labels: Readonly<Record<string, string>>, networks: unknown): string {
+  if (labels[TASK_LABEL] !== undefined) return "default";
+  const mode = text(host.NetworkMode);
+  return mode === "bridge" || mode.startsWith("ns:") ? (Object.keys(object(networks))[0] ?? mode) : mode;
+}
+
+/** Docker counts "host" and "none" among the networks. */
+function shownNetworks(networks: Json, mode: string): Json {
+  return (mode === "host" || mode === "none") && Object.keys(networks).length === 0
+    ? { [mode]: EMPTY_ENDPOINT }
+    : networks;
 }
 
 function state(s: Json): Json {
@@ -72,8 +86,7 @@ function state(s: Json): Json {
   };
 }
 
-function hostConfig(host: Json, isTask: boolean): Json {
-  const mode = text(host.NetworkMode);
+function hostConfig(host: Json, mode: string): Json {
   const dropped = list(host.CapDrop).map(text);
   const added = list(host.CapAdd).map(text);
   const log = object(host.LogConfig);
@@ -82,7 +95,7 @@ function hostConfig(host: Json, isTask: boolean): Json {
     ...host,
     Binds: emptyAs(host.Binds, null),
     LogConfig: { Type: log.Type, Config: log.Config ?? {} },
-    NetworkMode: isTask ? "default" : mode === "podman" ? "bridge" : mode,
+    NetworkMode: mode,
     CapAdd: emptyAs(
       added.filter((c) => !DOCKER_CAPABILITIES.includes(c.replace(/^CAP_/, ""))),
       null,

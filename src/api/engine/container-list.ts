@@ -1,12 +1,13 @@
 // GET /containers/json and the shape of one entry. Podman's list has neither Docker's filters nor all of its fields, so all containers are
 // asked for and chosen from here; skep's own get their networks from task-networks.ts.
+import { readlink } from "node:fs/promises";
 import { familiarImageName } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
 import { type ApiRequest, boolParam, type Reply } from "../http.ts";
 import { type EngineContext, INTERNAL_LABELS, TASK_LABEL } from "./context.ts";
 import { Filters, imageForms } from "./filters.ts";
 import { count, type Json, list, object, strings, text } from "./json.ts";
-import { bridgeAlias } from "./podman-networks.ts";
+import { bridgeAlias, EMPTY_ENDPOINT } from "./podman-networks.ts";
 import { networksJson, taskOf } from "./task-networks.ts";
 import { COMPAT, LIBPOD } from "./upstream.ts";
 
@@ -71,12 +72,19 @@ export async function allContainers(ctx: EngineContext, size: boolean, signal?: 
     bridgeAlias(ctx.upstream),
   ]);
   const details = new Map(list(libpod).map((d) => [text(object(d).Id), object(d)]));
+  const hostNet = await sharingHostNetwork([...details.values()].map((d) => count(d.Pid)));
   return list(compat)
-    .map((c) => entry(ctx, object(c), details.get(text(object(c).Id)) ?? {}, aliases))
+    .map((c) => entry(ctx, object(c), details.get(text(object(c).Id)) ?? {}, aliases, hostNet))
     .sort((a, b) => b.created - a.created);
 }
 
-function entry(ctx: EngineContext, c: Json, detail: Json, alias: (networks: Json) => Json): Entry {
+function entry(
+  ctx: EngineContext,
+  c: Json,
+  detail: Json,
+  alias: (networks: Json) => Json,
+  hostNet: ReadonlySet<number>,
+): Entry {
   const labels = strings(c.Labels);
   const said = text(c.State);
   const state = STATE_OF[said] ?? said;
@@ -84,7 +92,8 @@ function entry(ctx: EngineContext, c: Json, detail: Json, alias: (networks: Json
   const taskId = taskOf(labels);
   const networking = taskId === undefined ? undefined : ctx.containerNetworks.of(taskId);
   const command = list(detail.Command).map(text);
-  const networks = networking ? networksJson(networking) : alias(object(object(c.NetworkSettings).Networks));
+  const own = alias(object(object(c.NetworkSettings).Networks));
+  const networks = networking ? networksJson(networking) : Object.keys(own).length > 0 ? own : bare(hostNet, detail);
   const image = text(c.Image);
   return {
     id: text(c.Id),
@@ -109,11 +118,26 @@ function entry(ctx: EngineContext, c: Json, detail: Json, alias: (networks: Json
       Labels: publicLabels(labels),
       State: state,
       Status: statusText(text(c.Status), state, health),
-      HostConfig: { NetworkMode: modeOf(taskId !== undefined, networks) },
+      HostConfig: { NetworkMode: modeOf(labels, networks) },
       NetworkSettings: { Networks: networks },
       Mounts: c.Mounts ?? [],
     },
   };
+}
+
+/** Which of these processes are in this process's own network namespace. */
+async function sharingHostNetwork(pids: readonly number[]): Promise<ReadonlySet<number>> {
+  const namespace = (pid: number | "self") => readlink(`/proc/${pid}/ns/net`).catch(() => ""); // "": it ended meanwhile
+  const own = await namespace("self");
+  const theirs = await Promise.all(
+    pids.filter((pid) => pid > 0).map(async (pid) => ({ pid, ns: await namespace(pid) })),
+  );
+  return new Set(theirs.filter(({ ns }) => ns === own).map(({ pid }) => pid));
+}
+
+/** NetworkSettings.Networks of a container that has no network of its own: Docker calls that "host" or "none". */
+function bare(hostNet: ReadonlySet<number>, detail: Json): Json {
+  return { [hostNet.has(count(detail.Pid)) ? "host" : "none"]: EMPTY_ENDPOINT };
 }
 
 /** Labels less skep's internal ones. */
@@ -126,8 +150,8 @@ function commandLine([path = "", ...args]: readonly string[]): string {
   return [path, ...args.map((a) => (a.includes(" ") ? `'${a}'` : a))].join(" ");
 }
 
-function modeOf(isTask: boolean, networks: Json): string {
-  if (isTask) return "default";
+function modeOf(labels: Readonly<Record<string, string>>, networks: Json): string {
+  if (labels[TASK_LABEL] !== undefined) return "default";
   return Object.keys(networks)[0] ?? "none";
 }
 

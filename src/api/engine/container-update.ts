@@ -4,6 +4,7 @@ import { type ApiRequest, jsonBody, param, type Reply } from "../http.ts";
 import { rawInspect } from "./container-inspect.ts";
 import type { EngineContext } from "./context.ts";
 import { count, type Json, object, text } from "./json.ts";
+import { refusal } from "./refusals.ts";
 import { LIBPOD } from "./upstream.ts";
 
 /** The CFS period that Docker turns `--cpus` into, microseconds. */
@@ -18,10 +19,9 @@ export async function updateContainer(ctx: EngineContext, req: ApiRequest): Prom
   if (policy !== "" && policy !== text(object(object(found.HostConfig).RestartPolicy).Name)) {
     throw new SkepError("unimplemented", "the restart policy of a container cannot be changed after its creation");
   }
-  await ctx.upstream.json("POST", `${LIBPOD}/containers/${text(found.Id)}/update`, {
-    json: resources(body),
-    subject: { kind: "container", name: id },
-  });
+  const path = `${LIBPOD}/containers/${text(found.Id)}/update`;
+  const answer = await ctx.upstream.ask("POST", path, { json: resources(body) }); // the answer is an id, not JSON
+  if (answer.status >= 300) throw refusal(answer.status, answer.text, { kind: "container", name: id });
   return { json: { Warnings: null } };
 }
 

@@ -1,6 +1,7 @@
 // The routes of containers. Lists, inspect, create and wait are files of their own next door; exec and attach are streams.ts. What is here
 // is passed on to Podman with its words and statuses put right.
 import type { ServerResponse } from "node:http";
+import { hasCode, messageOf, SkepError } from "../../model/errors.ts";
 import type { TaskId } from "../../model/ids.ts";
 import { type ApiRequest, boolParam, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
@@ -44,7 +45,9 @@ export function containerRoutes(ctx: EngineContext, held: HeldStreams): (router:
       "/containers/{id}/export",
       on(() => ({ contentType: "application/octet-stream" })),
     );
-    for (const method of ["HEAD", "GET", "PUT"] as const) router.add(method, "/containers/{id}/archive", on());
+    for (const method of ["HEAD", "GET", "PUT"] as const) {
+      router.add(method, "/containers/{id}/archive", (req, res) => archive(ctx, req, res));
+    }
     router.add("POST", "/containers/{id}/start", (req, res) => start(ctx, held, req, res));
     router.add("POST", "/containers/{id}/restart", async (req, res) => {
       await ensureSandbox(ctx, param(req, "id"));
@@ -170,4 +173,19 @@ async function changes(ctx: EngineContext, req: ApiRequest, res: ServerResponse)
     path: `${COMPAT}/containers/${id}/changes`,
     map: (found) => (list(found).length === 0 ? null : found),
   });
+}
+
+/** `docker cp`. @throws SkepError "not_found" in Docker's words, for the container or the file */
+async function archive(ctx: EngineContext, req: ApiRequest, res: ServerResponse): Promise<Reply | undefined> {
+  const name = param(req, "id");
+  const path = req.query.get("path") ?? "";
+  if (path === "") throw new SkepError("invalid", "bad parameter: 'path' cannot be empty");
+  await rawInspect(ctx, name);
+  try {
+    return await proxy(ctx.upstream, req, res, {});
+  } catch (e) {
+    const noFile = hasCode(e, "not_found") || (e instanceof SkepError && /no such file/i.test(messageOf(e.cause ?? e)));
+    if (!noFile || res.headersSent) throw e;
+    throw new SkepError("not_found", `Could not find the file ${path} in container ${name}`, {}, e);
+  }
 }

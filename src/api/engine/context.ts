@@ -1,5 +1,5 @@
 // What the routes to the container engine may ask of the rest of skep. The daemon implements these over network and agent. Values only.
-import type { Ceilings } from "../../engine/limits.ts";
+import type { Ceilings } from "../../engine/index.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { NetworkId, TaskId } from "../../model/ids.ts";
 import type { Log } from "../../model/log.ts";

@@ -60,14 +60,17 @@ export async function streamEvents(ctx: EngineContext, req: ApiRequest, res: Ser
 /** From both sources, oldest first. */
 async function past(ctx: EngineContext, since: bigint, until: bigint): Promise<ApiEvent[]> {
   const seconds = (nano: bigint) => `${nano / NANO}.${String(nano % NANO).padStart(9, "0")}`;
-  const query = { stream: "false", since: seconds(since), until: seconds(until) };
+  // Without `until`: Podman 4.3 takes a number there for something else and answers with nothing.
+  const query = { stream: "false", since: seconds(since) };
   const { status, text } = await ctx.upstream.ask("GET", `${LIBPOD}/events`, { query });
   if (status >= 300) throw new SkepError("internal", `the engine's past events: ${text}`);
   const engine = text
     .split("\n")
     .map(translateEvent)
-    .filter((e) => e !== undefined);
-  return [...engine, ...ctx.events.past(since)].sort((a, b) => (a.timeNano < b.timeNano ? -1 : 1));
+    .filter((e) => e !== undefined)
+    .filter((e) => e.timeNano >= since && e.timeNano <= until);
+  const swarm = ctx.events.past(since).filter((e) => e.timeNano <= until);
+  return [...engine, ...swarm].sort((a, b) => (a.timeNano < b.timeNano ? -1 : 1));
 }
 
 /** Before 1.22 … 1.51 containers and images also carry the old names of the fields, which scripts still read. */

@@ -75,7 +75,8 @@ export async function hijackPlain(
   options: HijackOptions = {},
 ): Promise<void> {
   const client = req.raw.socket;
-  client.removeAllListeners("data"); // from here on the bytes are the stream's, not another request's
+  // From here on the bytes are the stream's, not another request's, and their end is that of the input only.
+  client.removeAllListeners("data").removeAllListeners("end");
   const upstream = await engine.dial();
   const quit = () => upstream.destroy();
   client.once("close", quit);

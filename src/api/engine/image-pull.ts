@@ -1,8 +1,7 @@
 // POST /images/create: a pull with progress as Docker prints it, or an import of a root file system. A failure that comes before any
 // progress is an error answer, as from dockerd; later ones are a line of the stream.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { familiarImageName, familiarRepository, parseImageName } from "../../engine/index.ts";
-import { pullError } from "../../engine/podman-error.ts";
+import { familiarImageName, familiarRepository, parseImageName, pullError } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
 import type { ApiRequest, Reply } from "../http.ts";
 import type { EngineContext } from "./context.ts";

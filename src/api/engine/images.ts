@@ -65,7 +65,7 @@ export function imageRoutes(ctx: EngineContext): (router: Router) => void {
     router.add(
       "DELETE",
       "/images/{name:.*}",
-      on(() => ({ map: (rows) => list(rows).map(deleted) })),
+      on(() => ({ map: deletions })),
     );
     router.add("POST", "/commit", (req, res) => commit(ctx, req, res));
     router.add(
@@ -206,6 +206,12 @@ function deleted(row: unknown): Json {
   return { Deleted: /^[0-9a-f]{64}$/.test(id) ? `sha256:${id}` : id };
 }
 
+/** What lost its name before what is gone, as Docker tells it. */
+function deletions(rows: unknown): Json[] {
+  const all = list(rows).map(deleted);
+  return [...all.filter((r) => r.Untagged !== undefined), ...all.filter((r) => r.Untagged === undefined)];
+}
+
 function loadLine(document: unknown): unknown {
   const d = object(document);
   const loaded = /^Loaded image(?:\(s\))?: (.*?)\s*$/.exec(text(d.stream))?.[1];
@@ -224,7 +230,7 @@ async function prune(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
   for (const field of ["label", "label!", "until"]) if (filters.has(field)) asked[field] = [...filters.get(field)];
   const query = { filters: JSON.stringify(asked) };
   const answer = object(await ctx.upstream.json("POST", `${COMPAT}/images/prune`, { query }));
-  const rows = list(answer.ImagesDeleted).map(deleted);
+  const rows = deletions(answer.ImagesDeleted);
   return { json: { ImagesDeleted: rows.length === 0 ? null : rows, SpaceReclaimed: answer.SpaceReclaimed ?? 0 } };
 }
 

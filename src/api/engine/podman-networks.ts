@@ -83,6 +83,24 @@ export async function bridgeAlias(upstream: Upstream): Promise<(networks: Json) 
     );
 }
 
+/** The endpoint of a container on "host" or "none". */
+export const EMPTY_ENDPOINT: Json = {
+  IPAMConfig: null,
+  Links: null,
+  Aliases: null,
+  MacAddress: "",
+  DriverOpts: null,
+  NetworkID: "",
+  EndpointID: "",
+  Gateway: "",
+  IPAddress: "",
+  IPPrefixLen: 0,
+  IPv6Gateway: "",
+  GlobalIPv6Address: "",
+  GlobalIPv6PrefixLen: 0,
+  DNSNames: null,
+};
+
 function resource(n: Json): NetworkResource {
   const name = text(n.name);
   const options = strings(n.options);

@@ -1,7 +1,7 @@
 // The engine's refusals → Docker's. Podman words them otherwise and picks other statuses; Docker's clients match on both, so each known
 // one is a row of a table here. Everything unknown keeps Podman's sentence and status.
 
-import { familiarImageName, parseImageName } from "../../engine/index.ts";
+import { familiarImageName, messageIn, parseImageName } from "../../engine/index.ts";
 import { type Code, SkepError } from "../../model/errors.ts";
 
 /** What a request is about, to be named in its error. `name` is as the client wrote it. */
@@ -152,20 +152,6 @@ export function noSuch(subject: Subject): string {
     case "network":
       return `network ${subject.name} not found`;
   }
-}
-
-/** The engine's own sentence out of an error body; the body itself where it is no JSON. */
-export function messageIn(body: string): string {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(body);
-  } catch {
-    return body.trim(); // Go's http server refuses in plain text, and that is then the message
-  }
-  if (typeof parsed !== "object" || parsed === null) return body.trim();
-  const { message, cause } = parsed as { message?: unknown; cause?: unknown };
-  if (typeof message === "string" && message !== "") return message;
-  return typeof cause === "string" ? cause : body.trim();
 }
 
 function named(subject: Subject | undefined, id: string | undefined): string {

@@ -10,6 +10,7 @@ import type { EngineContext } from "./context.ts";
 import { streamEvents } from "./events.ts";
 import { allImages } from "./images.ts";
 import { count, type Json, list, object, strings, text } from "./json.ts";
+import { StaticFacts } from "./static-facts.ts";
 import { COMPAT, LIBPOD } from "./upstream.ts";
 import { volumesWithUsage } from "./volumes.ts";
 
@@ -17,9 +18,10 @@ import { volumesWithUsage } from "./volumes.ts";
 const LOGIN_TIMEOUT_MS = 10_000;
 
 export function systemRoutes(ctx: EngineContext): (router: Router) => void {
+  const facts = new StaticFacts(ctx.upstream, ctx.clock);
   return (router) => {
-    router.add("GET", "/version", () => version(ctx));
-    router.add("GET", "/info", () => info(ctx));
+    router.add("GET", "/version", () => version(ctx, facts));
+    router.add("GET", "/info", () => info(ctx, facts));
     router.add("GET", "/events", (req, res: ServerResponse) => streamEvents(ctx, req, res));
     router.add("GET", "/system/df", (req) => diskUsage(ctx, req));
     router.add("POST", "/auth", (req) => login(ctx, req));
@@ -31,9 +33,9 @@ export function systemRoutes(ctx: EngineContext): (router: Router) => void {
   };
 }
 
-async function version(ctx: EngineContext): Promise<Reply> {
+async function version(ctx: EngineContext, facts: StaticFacts): Promise<Reply> {
   const { about } = ctx;
-  const engine = object(await ctx.upstream.json("GET", `${COMPAT}/version`));
+  const engine = await facts.get(`${COMPAT}/version`);
   const common = {
     Os: "linux",
     Arch: goArch(),
@@ -91,11 +93,12 @@ function goArch(): string {
   return { x64: "amd64", ia32: "386" }[arch as string] ?? arch;
 }
 
-async function info(ctx: EngineContext): Promise<Reply> {
-  const [compat, libpod, swarm, containers] = await Promise.all([
-    ctx.upstream.json("GET", `${COMPAT}/info`).then(object),
-    ctx.upstream.json("GET", `${LIBPOD}/info`).then(object),
+async function info(ctx: EngineContext, facts: StaticFacts): Promise<Reply> {
+  const [compat, libpod, swarm, images, containers] = await Promise.all([
+    facts.get(`${COMPAT}/info`),
+    facts.get(`${LIBPOD}/info`),
     ctx.swarmInfo(),
+    ctx.upstream.json("GET", `${LIBPOD}/images/json`).then(list),
     ctx.upstream.json("GET", `${LIBPOD}/containers/json`, { query: { all: "true" } }).then(list),
   ]);
   const host = object(libpod.host);
@@ -112,7 +115,7 @@ async function info(ctx: EngineContext): Promise<Reply> {
       ContainersRunning: inState("running", "stopping"),
       ContainersPaused: inState("paused"),
       ContainersStopped: states.length - inState("running", "stopping", "paused"),
-      Images: compat.Images,
+      Images: images.length,
       Driver: compat.Driver,
       DriverStatus: compat.DriverStatus,
       Plugins: {
@@ -248,7 +251,7 @@ async function login(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
   const said = object(parse(body));
   const message = text(said.message) || text(said.cause) || text(said.Status) || body;
   if (/unauthorized|invalid username|incorrect|denied/i.test(message)) throw new SkepError("unauthorized", message);
-  throw new SkepError("internal", message);
+  throw new SkepError("unavailable", message);
 }
 
 function parse(body: string): unknown {
