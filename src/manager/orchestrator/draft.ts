@@ -36,12 +36,15 @@ export interface Situation {
   readonly tasks: readonly Task[];
   readonly nodes: ReadonlyMap<NodeId, Node>;
   readonly nowMs: number;
+  /** The transaction's time, for what is written: later than that of every task there is. */
+  readonly now: string;
 }
 
 export class Draft {
   readonly service: Service;
   readonly nodes: ReadonlyMap<NodeId, Node>;
   readonly nowMs: number;
+  readonly now: string;
   /** Tasks by slot, oldest first. */
   readonly slots = new Map<SlotKey, DraftTask[]>();
   readonly extra: Action[] = [];
@@ -51,6 +54,7 @@ export class Draft {
     this.service = situation.service;
     this.nodes = situation.nodes;
     this.nowMs = situation.nowMs;
+    this.now = situation.now;
     const tasks = [...situation.tasks].sort((a, b) =>
       a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : a.version - b.version,
     );

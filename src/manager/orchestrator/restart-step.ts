@@ -19,6 +19,10 @@ export function restartStep(draft: Draft, replaces: (task: DraftTask) => boolean
       const ended = isTerminal(task.state);
       const drained = isDrained(draft, task);
       if (!ended && !drained && !draft.isOnLostNode(task)) continue;
+      if (ended && task.desired === "ready" && (task.startAfterMs ?? 0) > draft.nowMs) {
+        draft.wakeAt(task.startAfterMs ?? 0); // it failed while it got ready: not sooner than it would have run is the next one tried
+        continue;
+      }
       task.desired = "shutdown";
       if (tasks.some((t) => t !== task && t.clean && isWantedAlive(t.desired))) continue; // its successor is there already
       if (!replaces(task) || !isRestarted(draft, task, ended)) continue;

@@ -45,7 +45,7 @@ export class ServiceLoop implements Loop<ServiceId> {
     const tasks = tx.tasksOfService(id);
     const nowMs = this.#clock.now();
     const nodes = new Map<NodeId, Node>(tx.all("node").map((n) => [n.id, n]));
-    const plan = service ? planService({ service, tasks, nodes, nowMs }) : planRemoval(tasks, false);
+    const plan = service ? planService({ service, tasks, nodes, nowMs, now: tx.now }) : planRemoval(tasks, false);
     for (const action of plan.actions) apply(tx, id, action);
     return plan.dueMs === undefined ? [] : [{ key: id, at: plan.dueMs }];
   }

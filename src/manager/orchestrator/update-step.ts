@@ -1,6 +1,5 @@
 // Rolling updates: brings slots with an outdated task to the service's spec, a few at a time. All that must be known is in the store (the
 // tasks, when they started, the service's update status), so an update goes on after a crash as if nothing had been.
-import { timestamp } from "../../model/clock.ts";
 import type { Service, UpdateState, UpdateStatus } from "../../model/objects.ts";
 import type { UpdateConfig } from "../../model/spec.ts";
 import { isWantedAlive, TASK_STATES } from "../../model/task-state.ts";
@@ -26,7 +25,7 @@ export function updateStep(draft: Draft): void {
   let status = draft.service.updateStatus;
   const startsNow = dirty.length > 0 && (!status || isOver(status.state));
   if (startsNow) {
-    status = { state: "updating", startedAt: timestamp(draft.nowMs), message: "update in progress" };
+    status = { state: "updating", startedAt: draft.now, message: "update in progress" };
     draft.extra.push({ do: "status", updateStatus: status });
   }
   if (!status || (status.state !== "updating" && status.state !== "rollback_started")) return;
@@ -109,7 +108,7 @@ function stopOnFailure(
   const previous = draft.service.previousSpec;
   if (action === "rollback" && !rollingBack && previous) {
     const message = `update rolled back ${because}`;
-    const updateStatus: UpdateStatus = { state: "rollback_started", startedAt: timestamp(draft.nowMs), message };
+    const updateStatus: UpdateStatus = { state: "rollback_started", startedAt: draft.now, message };
     draft.extra.push({ do: "rollback", spec: previous, updateStatus });
   } else {
     const state = rollingBack ? "rollback_paused" : "paused";
@@ -148,5 +147,5 @@ function complete(draft: Draft, status: UpdateStatus, config: UpdateConfig, touc
   const rollingBack = status.state === "rollback_started";
   const state = rollingBack ? "rollback_completed" : "completed";
   const message = rollingBack ? "rollback completed" : "update completed";
-  draft.extra.push({ do: "status", updateStatus: { ...status, state, message, completedAt: timestamp(draft.nowMs) } });
+  draft.extra.push({ do: "status", updateStatus: { ...status, state, message, completedAt: draft.now } });
 }

@@ -69,13 +69,15 @@ export class FakeAgent {
   readonly messages: Assignments[] = [];
   /** What it says of each task, also when the manager has forgotten. */
   readonly states = new Map<TaskId, TaskState>();
+  readonly nodeId: NodeId;
   readonly #clock: FakeClock;
   readonly #stop = new AbortController();
   #session: DispatcherSession | undefined;
   #done: Promise<void> = Promise.resolve();
   #pending: Promise<void>[] = [];
 
-  constructor(clock: FakeClock) {
+  constructor(nodeId: NodeId, clock: FakeClock) {
+    this.nodeId = nodeId;
     this.#clock = clock;
   }
 
@@ -200,15 +202,21 @@ export class World {
   }
 
   async connect(id: NodeId): Promise<FakeAgent> {
-    const agent = new FakeAgent(this.clock);
+    const agent = new FakeAgent(id, this.clock);
     const node = this.store.view.get("node", id);
     agent.start(await this.manager.dispatcher.connect(id, node?.description ?? DESCRIPTION));
     this.agents.push(agent);
     return agent;
   }
 
+  /** The only agent, in a world of one node. */
   get agent(): FakeAgent {
     return this.agents[0]!;
+  }
+
+  /** The agent that has the task. */
+  agentOf(task: Task): FakeAgent {
+    return this.agents.find((a) => a.nodeId === task.nodeId)!;
   }
 
   /** The manager stops and another one starts, as after a crash; agents connect again and remember. */
@@ -218,10 +226,8 @@ export class World {
     for (const agent of before) await agent.stop();
     this.manager = this.#newManager();
     await this.manager.start();
-    for (const [i, node] of this.store.view.all("node").entries()) {
-      const agent = await this.connect(node.id);
-      const old = before[i];
-      if (!old) continue;
+    for (const old of before) {
+      const agent = await this.connect(old.nodeId);
       agent.behave = old.behave;
       for (const [id, state] of old.states) agent.states.set(id, state);
     }
@@ -248,6 +254,7 @@ export class World {
 
   /** Moves the clock, and waits until all is done that became due. */
   async advance(ms: number): Promise<void> {
+    await this.settled();
     const end = this.clock.now() + ms;
     for (;;) {
       const next = Math.min(this.clock.nextDue() ?? end, end);
