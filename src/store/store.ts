@@ -83,7 +83,7 @@ export class Store {
    */
   watch(signal: AbortSignal, from?: number): Subscription {
     const missed = from === undefined ? [] : this.#since(from);
-    const watcher = new Watcher(missed, signal, () => this.#watchers.delete(watcher));
+    const watcher = new Watcher(missed, signal, (ended) => this.#watchers.delete(ended));
     if (!signal.aborted) this.#watchers.add(watcher);
     return { view: this.#tables, commits: watcher };
   }

@@ -10,9 +10,9 @@ export class Watcher implements AsyncIterable<Commit>, AsyncIterator<Commit> {
   #ended = false;
   #error: SkepError | undefined;
   #wake: (() => void) | undefined;
-  readonly #onEnd: () => void;
+  readonly #onEnd: (self: Watcher) => void;
 
-  constructor(missed: readonly Commit[], signal: AbortSignal, onEnd: () => void) {
+  constructor(missed: readonly Commit[], signal: AbortSignal, onEnd: (self: Watcher) => void) {
     this.#queue = [...missed];
     this.#onEnd = onEnd;
     if (signal.aborted) this.end();
@@ -32,7 +32,7 @@ export class Watcher implements AsyncIterable<Commit>, AsyncIterator<Commit> {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#onEnd();
+    this.#onEnd(this);
     this.#wake?.();
   }
 

@@ -63,8 +63,8 @@ export class SqliteBackend implements Backend {
   }
 
   async commit(commit: Commit) {
-    this.#db.exec("BEGIN IMMEDIATE");
     try {
+      this.#db.exec("BEGIN IMMEDIATE");
       for (const { action, object } of commit.changes) {
         if (action === "remove") this.#drop.run(object.kind, object.id);
         else this.#put.run(object.kind, object.id, JSON.stringify(object));
@@ -72,7 +72,7 @@ export class SqliteBackend implements Backend {
       this.#setRevision.run(commit.revision);
       this.#db.exec("COMMIT");
     } catch (e) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw new SkepError("unavailable", `cannot store commit ${commit.revision}: ${(e as Error).message}`, {}, e);
     }
   }
