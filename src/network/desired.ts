@@ -20,6 +20,12 @@ export interface SandboxRecord {
   readonly container?: { readonly containerId: string; readonly hostname: string } | undefined;
 }
 
+/** A sandbox and its place on a network. */
+export interface Placed {
+  readonly record: SandboxRecord;
+  readonly attachment: SandboxAttachment;
+}
+
 /** What a message from the manager changes. */
 export interface Changed {
   readonly networks: readonly NetworkAssignment[];
@@ -85,23 +91,14 @@ export class Desired {
     for (const { networkId } of spec?.attachments ?? []) leave(this.#local, networkId, id);
   }
 
-  /** The sandboxes on a network. */
+  /** The sandboxes on a network, by address there: the same order whoever counts them, and when. */
   on(networkId: NetworkId): SandboxRecord[] {
-    return [...(this.#local.get(networkId) ?? [])].map((id) => this.sandboxes.get(id)!);
+    return this.#byAddress(this.#local.get(networkId), networkId).map(({ record }) => record);
   }
 
-  /** A service's sandboxes on a network, each with its attachment there, by address: the same order whoever counts them, and when. */
-  replicas(
-    serviceId: ServiceId,
-    networkId: NetworkId,
-  ): { readonly record: SandboxRecord; readonly attachment: SandboxAttachment }[] {
-    const found = [...(this.#replicas.get(serviceId) ?? [])].flatMap((id) => {
-      const record = this.sandboxes.get(id)!;
-      const attachment = record.spec.attachments.find((a) => a.networkId === networkId);
-      if (attachment === undefined) return [];
-      return [{ record, attachment, order: parseCidr(attachment.addresses[0] ?? "0.0.0.0/0").ip.value }];
-    });
-    return found.sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
+  /** A service's sandboxes on a network, each with its attachment there, by address. */
+  replicas(serviceId: ServiceId, networkId: NetworkId): readonly Placed[] {
+    return this.#byAddress(this.#replicas.get(serviceId), networkId);
   }
 
   /** The networks on which a service has a VIP. */
@@ -138,6 +135,16 @@ export class Desired {
       return attachment.addresses.map((cidr) => ({ address: addressOf(cidr), weight, name: record.spec.taskName }));
     });
     return { mark, name: service.name, vips, scheduler: "rr", servers };
+  }
+
+  #byAddress(ids: Iterable<string> | undefined, networkId: NetworkId): Placed[] {
+    const found = [...(ids ?? [])].flatMap((id) => {
+      const record = this.sandboxes.get(id)!;
+      const attachment = record.spec.attachments.find((a) => a.networkId === networkId);
+      if (attachment === undefined) return [];
+      return [{ record, attachment, order: parseCidr(attachment.addresses[0] ?? "0.0.0.0/0").ip.value }];
+    });
+    return found.sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
   }
 }
 

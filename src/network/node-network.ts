@@ -28,7 +28,7 @@ import { removeEverything, restore, sweepStrays } from "./upkeep.ts";
 
 /** Swarm's data path port. */
 const VXLAN_PORT = 4789;
-/** What was assigned is kept on file only so that names resolve at once after a restart: it need not be there at once itself. */
+/** Assigned services are kept on file only so that names resolve at once after a restart: they need not be there at once themselves. */
 const SAVE_AFTER_MS = 200;
 
 export interface NodeNetworkOptions {
@@ -98,7 +98,9 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   apply(a: Pick<Assignments, "full" | "networks" | "services" | "removed">): Promise<void> {
     return this.#turns.take(async () => {
       const changed = this.desired.note(a);
-      this.#saveSoon();
+      // Networks are on file before anything is built for them; services can wait.
+      if (changed.networks.length > 0) this.#save();
+      else this.#saveSoon();
       for (const network of changed.networks) {
         this.naming.setNetwork(network);
         await this.#renewSite(network.id);

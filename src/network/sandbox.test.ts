@@ -158,15 +158,14 @@ test("a task reaches the world from the host's address, the host reaches the tas
   await lab.apply([one, two], [], true);
   const a = await lab.run(undefined, one, "10.65.1.5");
   const b = await lab.run(undefined, two, "10.66.1.5");
-  const world = await lab.serveAt(lab.outside, "world");
+  await lab.serveAt(lab.outside, "world");
   equal((await lab.client(a.sandbox.netnsPath).ask(`tcp ${OUTSIDE} ${PORT} 1`)).line, "world 198.51.100.1");
   const gateway = (task: typeof a) => task.sandbox.gatewayAddress!.split("/")[0];
   const fromHost = await lab.client(lab.host).ask(`tcp ${gateway(b)} ${PORT} 1`);
   equal(fromHost.line, `${b.name} 172.18.0.1`);
-  equal((await lab.client(a.sandbox.netnsPath).ask(`tcp ${gateway(b)} ${PORT} 1`)).error, "EHOSTUNREACH");
+  equal((await lab.client(a.sandbox.netnsPath).ask(`tcp ${gateway(b)} ${PORT} 1`)).error, "SILENCE");
   await lab.exec(lab.outside, "ip", "route", "add", "172.18.0.0/16", "via", "198.51.100.1");
   equal((await lab.client(lab.outside).ask(`tcp ${gateway(b)} ${PORT} 1`)).error, "SILENCE");
-  await world();
 });
 
 test("a task whose networks are all internal has no way out", async (t) => {

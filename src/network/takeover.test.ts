@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { createNetns, deleteNetns, RtNetlink, removeNetnsDir } from "../kernel/index.ts";
+import { createNetns, deleteNetns, RtNetlink } from "../kernel/index.ts";
 import { newId, type TaskId } from "../model/ids.ts";
 import { sandboxIdOf } from "./names.ts";
 import type { SandboxSpec } from "./port.ts";

@@ -5,7 +5,7 @@ import dgram from "node:dgram";
 import net from "node:net";
 import readline from "node:readline";
 
-const PATIENCE_MS = 4000;
+const PATIENCE_MS = 1500;
 let kept: net.Socket | undefined;
 let datagrams: dgram.Socket | undefined;
 

@@ -132,11 +132,11 @@ export class Lab {
 
   /** Starts the task's server. */
   async serve(task: Task): Promise<void> {
-    this.#closer(task.spec.id, await this.serveAt(task.sandbox.netnsPath, task.name));
+    await this.serveAt(task.sandbox.netnsPath, task.name, task.spec.id);
   }
 
-  /** Starts a server anywhere; answers how to end it. */
-  async serveAt(netnsPath: string, name: string): Promise<() => Promise<void>> {
+  /** Starts a server anywhere. It ends with its owner, a task, or with the laboratory. */
+  async serveAt(netnsPath: string, name: string, owner = "lab"): Promise<void> {
     const open = new Set<net.Socket>();
     const tcp = net.createServer((socket) => {
       open.add(socket);
@@ -150,11 +150,11 @@ export class Lab {
     const udp = dgram.createSocket("udp4");
     udp.on("message", (_, from) => udp.send(`${name} ${from.address}`, from.port, from.address));
     await new Promise<void>((resolve) => udp.bind({ fd: udpSocketIn(netnsPath, "0.0.0.0", PORT) }, () => resolve()));
-    return async () => {
+    this.#closer(owner, async () => {
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => tcp.close(resolve));
       await new Promise<void>((resolve) => udp.close(() => resolve()));
-    };
+    });
   }
 
   /** Ends a task's server and clients: its process has exited. */
