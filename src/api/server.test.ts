@@ -107,6 +107,14 @@ test("huge bodies are refused with 413, whether their length was told or not", a
   deepEqual(w.faults, []);
 });
 
+test("a connection serves many requests, also after errors", async (t) => {
+  const w = await world(t);
+  const ask = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const last = "GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  const text = await raw(w, ask("/_ping") + ask("/nosuch") + ask("/swarm") + last);
+  deepEqual(text.match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200", "HTTP/1.1 404", "HTTP/1.1 503", "HTTP/1.1 200"]);
+});
+
 test("a body that does not come is given up", async (t) => {
   const w = await world(t, {
     routes: [(router) => router.add("POST", "/slow", async (req) => ({ json: await jsonBody(req, 20) }))],
@@ -197,7 +205,7 @@ test("a hijack route gets the connection; other requests to it do not", async (t
     /^HTTP\/1\.1 500 [\s\S]*\{"message":"no"\}$/,
   );
   const other = `POST /swarm/leave HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n`;
-  match(await raw(w, other), /^HTTP\/1\.1 503 [\s\S]*not part of a swarm/);
+  match(await raw(w, other, /swarm"\}/), /^HTTP\/1\.1 503 [\s\S]*not part of a swarm/);
 });
 
 test("the socket is for owner and group only, and left alone while somebody answers there", async (t) => {
@@ -265,14 +273,14 @@ test("tcp speaks TLS and asks clients for their certificate", async (t) => {
   await rejects(status({}));
 });
 
-/** Sends bytes and resolves with what came back until the server closed, or had answered with an error. */
-function raw(w: World, bytes: string): Promise<string> {
+/** Sends bytes and resolves with what came back until the server closed, or until it has come. */
+function raw(w: World, bytes: string, until?: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
     const socket = connect(w.socket, () => socket.write(bytes));
     socket.on("data", (chunk) => {
       text += chunk;
-      if (/^HTTP\/1\.1 [45]\d\d [\s\S]*\}$/m.test(text.trimEnd())) socket.end();
+      if (until?.test(text)) socket.end();
     });
     socket.on("error", reject);
     socket.on("close", () => resolve(text.trimEnd()));

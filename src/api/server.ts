@@ -242,6 +242,11 @@ function send(req: IncomingMessage, res: ServerResponse, reply: Reply): void {
   if (reply.json !== undefined) res.setHeader("Content-Type", "application/json");
   if (res.statusCode !== 204 && res.statusCode !== 304) res.setHeader("Content-Length", Buffer.byteLength(body));
   // What is left of a body that nobody wanted would be taken for the next request.
-  if (!req.complete) res.setHeader("Connection", "close");
+  if (isBodyLeft(req)) res.setHeader("Connection", "close");
   res.end(body);
+}
+
+function isBodyLeft(req: IncomingMessage): boolean {
+  const { "content-length": length = "0", "transfer-encoding": encoding } = req.headers;
+  return !req.complete && (encoding !== undefined || length !== "0");
 }
