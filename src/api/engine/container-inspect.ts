@@ -132,13 +132,15 @@ function hostConfig(host: Json, mode: string): Json {
 
 function containerConfig(config: Json, labels: Readonly<Record<string, string>>): Json {
   const hostname = text(config.Hostname);
-  const own = new Set([`HOSTNAME=${hostname}`, "container=podman", "HOME=/", "TERM=xterm"]);
+  const own = new Set([`HOSTNAME=${hostname}`, "container=podman", "TERM=xterm"]);
   const signal = text(config.StopSignal);
   return {
     ...without(config, "StopSignal", "StopTimeout"),
-    Env: list(config.Env)
-      .map(text)
-      .filter((e) => !own.has(e)),
+    Env: withoutHome(
+      list(config.Env)
+        .map(text)
+        .filter((e) => !own.has(e)),
+    ),
     Cmd: emptyAs(config.Cmd, null),
     Image: familiarImageName(text(config.Image)),
     Entrypoint: emptyAs(config.Entrypoint, null),
@@ -146,6 +148,11 @@ function containerConfig(config: Json, labels: Readonly<Record<string, string>>)
     ...(signal === "" || signal === "15" || signal === "SIGTERM" ? {} : { StopSignal: signalName(signal) }),
     ...(count(config.StopTimeout) === 0 || count(config.StopTimeout) === 10 ? {} : { StopTimeout: config.StopTimeout }),
   };
+}
+
+/** Podman appends the HOME that it found for the user; Docker has it in the process only. One that was asked for stands further up. */
+function withoutHome(env: readonly string[]): readonly string[] {
+  return env.at(-1)?.startsWith("HOME=") ? env.slice(0, -1) : env;
 }
 
 /** "9" → "SIGKILL": Podman keeps numbers where Docker keeps what the user wrote, which is a name as a rule. */

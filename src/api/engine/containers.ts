@@ -8,6 +8,7 @@ import type { Router } from "../router.ts";
 import { createContainer } from "./container-create.ts";
 import { inspectContainer, rawInspect } from "./container-inspect.ts";
 import { listContainers } from "./container-list.ts";
+import { topContainer } from "./container-top.ts";
 import { updateContainer } from "./container-update.ts";
 import { waitContainer } from "./container-wait.ts";
 import { ATTACHMENT_LABEL, type EngineContext } from "./context.ts";
@@ -32,7 +33,7 @@ export function containerRoutes(ctx: EngineContext, held: HeldStreams): (router:
     router.add("POST", "/containers/prune", (req) => prune(ctx, req));
     router.add("GET", "/containers/{id}/json", (req) => inspectContainer(ctx, req));
     router.add("POST", "/containers/{id}/wait", (req, res) => waitContainer(ctx, req, res));
-    router.add("GET", "/containers/{id}/top", (req) => top(ctx, req));
+    router.add("GET", "/containers/{id}/top", (req) => topContainer(ctx, req));
     router.add("GET", "/containers/{id}/logs", (req, res) => logs(ctx, req, res));
     router.add(
       "GET",
@@ -111,30 +112,6 @@ async function prune(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
   return {
     json: { ContainersDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: answer.SpaceReclaimed ?? 0 },
   };
-}
-
-/** `docker top`: Podman without ps arguments gives each line as one field, and with them a stream that does not end. */
-async function top(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
-  const id = param(req, "id");
-  const args = req.query.get("ps_args") ?? "";
-  const answer = object(
-    await ctx.upstream.json("GET", `${COMPAT}/containers/${encodeURIComponent(id)}/top`, {
-      query: { stream: "false", ps_args: args === "" ? "-ef" : args },
-      subject: { kind: "container", name: id },
-      signal: req.signal,
-    }),
-  );
-  const titles = list(answer.Titles)
-    .map(text)
-    .flatMap((t) => t.trim().split(/\s+/));
-  const processes = list(answer.Processes).map((row) => splitRow(list(row).map(text).join(" "), titles.length));
-  return { json: { Titles: titles, Processes: processes } };
-}
-
-/** The last column may have spaces. */
-function splitRow(row: string, columns: number): string[] {
-  const words = row.trim().split(/\s+/);
-  return words.length <= columns ? words : [...words.slice(0, columns - 1), words.slice(columns - 1).join(" ")];
 }
 
 async function logs(ctx: EngineContext, req: ApiRequest, res: ServerResponse): Promise<Reply | undefined> {

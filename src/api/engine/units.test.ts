@@ -2,6 +2,7 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { test } from "node:test";
 import type { NetworkId } from "../../model/ids.ts";
+import { table } from "./container-top.ts";
 import { instant } from "./events.ts";
 import { Filters } from "./filters.ts";
 import { FrameReader, frame } from "./frames.ts";
@@ -128,4 +129,13 @@ test("a task's networks, in a list and in inspect", () => {
     [{ IPv4Address: "10.0.1.3" }, "10.0.1.3", 24, "02:42:0a:00:01:03", "n1", null],
   );
   deepEqual((networksJson(networking, "abc").net as { Aliases: unknown }).Aliases, ["abc"]);
+});
+
+test("top: the container's lines of ps, commands whole", () => {
+  const output = "UID  PID CMD\nroot   1 /sbin/init\nroot  77 sleep 1000 x\n";
+  deepEqual(table(output, new Set([77])), {
+    Titles: ["UID", "PID", "CMD"],
+    Processes: [["root", "77", "sleep 1000 x"]],
+  });
+  throws(() => table("UID CMD\n", new Set()), /Couldn't find PID field/);
 });

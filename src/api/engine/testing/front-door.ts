@@ -29,6 +29,7 @@ export interface Ran {
 export interface FrontDoor {
   readonly socket: string;
   readonly store: Store;
+  readonly swarm: FakeSwarm;
   readonly context: EngineContext;
   readonly attachments: FakeAttachments;
   /** Runs the real CLI against this server; `input` is its stdin. */
@@ -66,12 +67,13 @@ export async function frontDoor(t: TestContext, enginePath: string): Promise<Fro
       warnings: () => ["a warning"],
     },
   };
+  const swarm = new FakeSwarm(store);
   const server = new ApiServer({
     version: "0.1.0",
     routes: [engineRoutes(context)],
     context: {
       store,
-      swarm: new FakeSwarm(store),
+      swarm,
       networkStatus: new FakeStatus(),
       localNetworks: new PodmanNetworks(upstream),
       connections: new EngineConnections(context),
@@ -88,7 +90,7 @@ export async function frontDoor(t: TestContext, enginePath: string): Promise<Fro
     await store.close();
     await rm(dir, { recursive: true });
   });
-  return { socket, store, context, attachments, docker: (args, input) => docker(dir, socket, args, input) };
+  return { socket, store, swarm, context, attachments, docker: (args, input) => docker(dir, socket, args, input) };
 }
 
 function docker(dir: string, socket: string, args: readonly string[], input = ""): Promise<Ran> {
