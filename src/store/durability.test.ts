@@ -10,7 +10,7 @@ import { SqliteBackend } from "./backends/sqlite.ts";
 import { Store } from "./store.ts";
 
 const WRITER = fileURLToPath(new URL("./testing/writer.ts", import.meta.url));
-const KILLS = 40;
+const KILLS = 32;
 /** The writer is killed within this time after its first acknowledged commit. */
 const MAX_LIFE_MS = 150;
 const PER_COMMIT = 3;

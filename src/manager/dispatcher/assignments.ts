@@ -3,7 +3,7 @@ import { MTU_OPTION } from "../../model/address-pool.ts";
 import type { NetworkAssignment, ServiceAssignment } from "../../model/assignment.ts";
 import type { NetworkId, NodeId, ServiceId, TaskId } from "../../model/ids.ts";
 import type { Network, NetworkAttachment, Service, Task } from "../../model/objects.ts";
-import { TASK_STATES } from "../../model/task-state.ts";
+import { isWantedAlive, TASK_STATES } from "../../model/task-state.ts";
 import type { View } from "../../store/index.ts";
 import { isFinished, isGiven, networkConfigs } from "../task-life.ts";
 
@@ -45,7 +45,8 @@ export function assignmentsFor(view: View, nodeId: NodeId): NodeAssignments {
 function taskAssignment(task: Task, isReady: (n: NetworkAttachment) => boolean): Task | undefined {
   if (TASK_STATES[task.status.state] < TASK_STATES.assigned) return undefined;
   if (isFinished(task) || task.networks.every(isReady)) return task;
-  if (task.status.state === "assigned") return undefined;
+  // One that is called off meanwhile is told of at once: only its node can say that nothing of it is left.
+  if (task.status.state === "assigned" && isWantedAlive(task.desiredState)) return undefined;
   // It runs, and a further network (`docker network connect`) is under way: it comes when it is there.
   return { ...task, networks: task.networks.filter(isReady) };
 }

@@ -44,8 +44,8 @@ function fill(draft: Draft, key: SlotKey): void {
 }
 
 /**
- * The most useful first: running before not running (a slot that is about to run is worth less than one that does), then the first on each
- * node before the second, so that what remains is spread; then the older. After swarmkit, replicated/services.go.
+ * The most useful first: the first on each node before the second, so that what remains is spread, and what has no node last; of equals
+ * those that run; then the lower slot. After swarmkit, replicated/services.go.
  */
 function byWorth(draft: Draft, keys: readonly SlotKey[]): SlotKey[] {
   const onNode = new Map<string, number>();
@@ -59,7 +59,7 @@ function byWorth(draft: Draft, keys: readonly SlotKey[]): SlotKey[] {
   });
   ranked.sort((a, b) => Number(b.runs) - Number(a.runs));
   const withIndex = ranked.map((r) => {
-    const index = (onNode.get(r.node) ?? 0) + 1;
+    const index = r.node === "" ? Number.MAX_SAFE_INTEGER : (onNode.get(r.node) ?? 0) + 1;
     onNode.set(r.node, index);
     return { ...r, index };
   });

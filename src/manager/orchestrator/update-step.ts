@@ -127,12 +127,13 @@ function isBusy(draft: Draft, slot: Touched, delayMs: number): boolean {
 }
 
 function replace(draft: Draft, key: SlotKey, config: UpdateConfig): void {
-  if (config.Order === "start-first") {
-    draft.create(key, "running"); // beside the old one, which goes when this one runs
-    return;
-  }
-  for (const task of draft.slots.get(key) ?? []) if (isWantedAlive(task.desired)) task.desired = "shutdown";
-  draft.create(key, "ready");
+  const old = (draft.slots.get(key) ?? []).filter((t) => isWantedAlive(t.desired));
+  const startFirst = config.Order === "start-first";
+  // Start-first: the new one comes beside the one that serves, which goes when the new one runs. What an update before this one had begun
+  // beside it goes at once.
+  const serving = startFirst ? (old.find((t) => t.state === "running") ?? old[0]) : undefined;
+  for (const task of old) if (task !== serving) task.desired = "shutdown";
+  draft.create(key, startFirst ? "running" : "ready");
 }
 
 /** Nothing is left to do: over once the last new task has run for the monitor time. */

@@ -3,7 +3,7 @@ import type { Assignments, DispatcherSession } from "../../model/assignment.ts";
 import { FakeClock, timestamp } from "../../model/clock.ts";
 import { type ClusterId, type NetworkId, type NodeId, newId, type ServiceId, type TaskId } from "../../model/ids.ts";
 import type { Prefix } from "../../model/ip.ts";
-import { silent } from "../../model/log.ts";
+import { type Log, silent } from "../../model/log.ts";
 import type { Network, Node, NodeDescription, Service, Task, TaskStatus } from "../../model/objects.ts";
 import type { NetworkSpec, ServiceSpec, TaskSpec } from "../../model/spec.ts";
 import { isTerminal, isWantedAlive, type TaskState } from "../../model/task-state.ts";
@@ -145,6 +145,8 @@ export class World {
   readonly store: Store;
   readonly agents: FakeAgent[] = [];
   manager: Manager;
+  /** What the manager had to complain of: nothing, in a healthy world. */
+  readonly warnings: object[] = [];
   readonly #wish: WorldWish;
 
   private constructor(store: Store, clock: FakeClock, wish: WorldWish) {
@@ -198,8 +200,15 @@ export class World {
   #newManager(): Manager {
     const { store, clock } = this;
     const hostRoutes = this.#wish.hostRoutes ?? (() => []);
-    return new Manager({ store, clock, log: silent, hostRoutes, reportPoolMs: 0 });
+    return new Manager({ store, clock, log: this.#log, hostRoutes, reportPoolMs: 0 });
   }
+
+  readonly #log: Log = {
+    ...silent,
+    warn: (facts, message) => void this.warnings.push({ ...facts, message }),
+    error: (facts, message) => void this.warnings.push({ ...facts, message }),
+    child: () => this.#log,
+  };
 
   async connect(id: NodeId): Promise<FakeAgent> {
     const agent = new FakeAgent(id, this.clock);
