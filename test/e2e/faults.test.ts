@@ -99,7 +99,7 @@ suite("faults", () => {
     await host.docker(...create("victim", "--replicas", "2", "--restart-delay", "1s"), "containous/whoami");
     await runs("victim", 2);
     const [id] = (await host.docker("ps", "-q", "--filter", "name=victim.1.")).split("\n");
-    const load = probe("victim", 200);
+    const load = probe(await client(), "victim", 200);
     await host.docker("kill", id!);
     await until(
       async () => /Failed/.test(await host.docker("service", "ps", "victim", "--format", "{{.CurrentState}}")),
@@ -111,23 +111,25 @@ suite("faults", () => {
     );
     await runs("victim", 2);
     ok((await load) <= 1, "only the request that was in flight may be lost");
-    equal(await probe("victim", 100), 0);
+    equal(await probe(await client(), "victim", 100), 0);
     await host.docker("service", "rm", "victim");
+    await until(async () => (await host.docker("ps", "-aq", "--filter", "name=victim.")) === "", "it is gone");
   });
 
   test("kill -9 of the daemon: traffic goes on meanwhile, and the next daemon adopts everything", async () => {
     const containers = await host.docker("ps", "-q", "--no-trunc");
     const tasks = await host.docker("service", "ps", "-q", "web");
-    const marks = await table();
+    const rules = await table();
+    const from = await client();
     await host.kill9();
-    equal(await probe("10.0.1.2", 100), 0, "through the VIP while no daemon runs");
-    const load = probe("10.0.1.2", 300);
+    equal(await probe(from, "10.0.1.2", 100), 0, "through the VIP while no daemon runs");
+    const load = probe(from, "10.0.1.2", 300);
     await host.up();
     equal(await load, 0, "while it starts");
     await until(async () => (await host.docker("service", "ps", "-q", "web")) === tasks, "the same tasks");
     equal(await host.docker("ps", "-q", "--no-trunc"), containers);
-    equal(await table(), marks, "not a rule was changed");
-    equal(await probe("web", 50), 0, "by name");
+    equal(await table(), rules, "not a rule was changed");
+    equal(await probe(from, "web", 50), 0, "by name");
     await host.docker("service", "scale", "-d", "web=3");
     await runs("web", 3);
     await host.docker("service", "scale", "-d", "web=2");
@@ -172,10 +174,11 @@ suite("faults", () => {
   });
 
   test("Podman's service dying is noticed, it is started again, and nothing is lost", async () => {
+    const from = await client();
     const before = await host.docker("ps", "-q", "--no-trunc");
     const pid = podmanService();
     process.kill(pid, "SIGKILL");
-    equal(await probe("web", 50), 0);
+    equal(await probe(from, "web", 50), 0);
     await until(
       async () => (await host.tryDocker("ps", "-q", "--no-trunc")).stdout.trimEnd() === before,
       "it answers again",
@@ -186,12 +189,13 @@ suite("faults", () => {
   });
 
   test("`down` leaves the tasks running, and the next `up` has them", async () => {
+    const from = await client();
     const before = await host.docker("ps", "-q", "--no-trunc");
     await host.down();
-    equal(await probe("10.0.1.2", 50), 0);
+    equal(await probe(from, "10.0.1.2", 50), 0);
     await host.up();
     equal(await host.docker("ps", "-q", "--no-trunc"), before);
-    equal(await probe("web", 50), 0);
+    equal(await probe(from, "web", 50), 0);
   });
 });
 
@@ -214,11 +218,10 @@ async function refused(args: string[], why: RegExp): Promise<void> {
 }
 
 /**
- * Requests to a name or address from inside client's namespace, one after the other, each over a new connection. Works without a daemon.
- * Resolves with the number that failed.
+ * Requests to a name or address from a namespace, one after the other, each over a new connection. Works without a daemon. Resolves with
+ * the number that failed.
  */
-async function probe(target: string, times: number): Promise<number> {
-  const netns = await namespaceOf(await clientAddress());
+async function probe(netns: string, target: string, times: number): Promise<number> {
   const loop = `n=0; for i in $(seq ${times}); do curl -s -m 5 -o /dev/null http://${target}/ || n=$((n+1)); done; echo $n`;
   const script = `t=$(mktemp) && echo nameserver 127.0.0.11 >$t && mount --bind $t /etc/resolv.conf && rm $t; ${loop}`;
   const { stdout, stderr } = await host.run(["unshare", "-m", "sh", "-c", script], { netns });
@@ -226,15 +229,12 @@ async function probe(target: string, times: number): Promise<number> {
   return Number(stdout.trim());
 }
 
-/** Of client's task; remembered, since it is asked for while no daemon answers. */
-let knownAddress = "";
-async function clientAddress(): Promise<string> {
-  const { code, stdout } = await host.tryDocker("ps", "-q", "--filter", "name=client.1.");
-  if (code === 0 && stdout.trim()) {
-    const format = '{{(index .NetworkSettings.Networks "my-net").IPAddress}}';
-    knownAddress = await host.docker("inspect", "-f", format, stdout.trim());
-  }
-  return knownAddress;
+/** The namespace of client's task: where a client of the other services would sit. */
+async function client(): Promise<string> {
+  await runs("client", 1);
+  const id = await host.docker("ps", "-q", "--filter", "name=client.1.");
+  const format = '{{(index .NetworkSettings.Networks "my-net").IPAddress}}';
+  return namespaceOf(await host.docker("inspect", "-f", format, id));
 }
 
 async function namespaceOf(address: string): Promise<string> {

@@ -6,7 +6,15 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { createNetns, deleteNetns, exec, inNetns, RtNetlink, removeNetnsDir } from "../../src/kernel/index.ts";
+import {
+  createNetns,
+  deleteNetns,
+  exec,
+  inNetns,
+  RtNetlink,
+  removeNetnsDir,
+  writeSysctl,
+} from "../../src/kernel/index.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SKEP = join(ROOT, "bin/skep");
@@ -61,6 +69,9 @@ export class Host {
       ns.setLink("eth0", { up: true });
     }
     rt.addRoute({ dst: "0.0.0.0/0", via: "192.0.2.2", dev: "eth0" });
+    // What is beyond is refused at once instead of never answered. Only this refusal ends a resolver's UDP query early.
+    writeSysctl(host.outside, "net.ipv4.ip_forward", "1");
+    out.addRoute({ dst: "0.0.0.0/0", type: "prohibit" });
     return host;
   }
 
@@ -69,7 +80,7 @@ export class Host {
     const host = Host.create();
     try {
       await host.up();
-      await host.skep("demo-images", "--build", `--exec-root=${host.execRoot}`, `--data-root=${host.dataRoot}`);
+      await host.images();
       await host.docker("swarm", "init");
       return host;
     } catch (e) {
@@ -99,6 +110,14 @@ export class Host {
 
   async down(...flags: string[]): Promise<void> {
     await this.skep("down", ...this.#flags, ...flags);
+  }
+
+  /** Puts the demo's images into this host's engine; from the machine's own namespace, where Debian's packages can be had. */
+  async images(): Promise<void> {
+    const { stderr, code } = await this.run([SKEP, "demo-images", "--build", ...this.#flags], {
+      netns: "/proc/self/ns/net",
+    });
+    if (code !== 0) throw new Error(`cannot make the demo's images: ${stderr}`);
   }
 
   /** SIGKILLs the daemon and waits until it is gone. */
@@ -150,6 +169,7 @@ export class Host {
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (s: string) => (stdout += s));
     child.stderr.setEncoding("utf8").on("data", (s: string) => (stderr += s));
+    child.stdin.on("error", () => undefined); // it ended without reading its input: its exit code tells
     child.stdin.end(options.input ?? "");
     const [code] = (await once(child, "close")) as [number | null];
     return { stdout, stderr, code: code ?? 128 };
@@ -157,7 +177,17 @@ export class Host {
 
   /** A request to the API as it is, without a CLI. */
   async api(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown; text: string }> {
-    const args = ["curl", "-sS", "--unix-socket", this.socket, "-X", method, "-w", "\n%{http_code}", `http://d${path}`];
+    const args = [
+      "curl",
+      "-gsS",
+      "--unix-socket",
+      this.socket,
+      "-X",
+      method,
+      "-w",
+      "\n%{http_code}",
+      `http://d${path}`,
+    ];
     if (body !== undefined)
       args.push("-H", "Content-Type: application/json", "-d", typeof body === "string" ? body : JSON.stringify(body));
     const { stdout, stderr, code } = await this.run(args);
