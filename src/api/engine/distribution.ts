@@ -142,6 +142,7 @@ function credentials(header: string | string[] | undefined): Credentials | undef
   }
 }
 
-function isLoopback(host: string): boolean {
+/** Registries there may be without TLS, as in Docker. */
+export function isLoopback(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
 }

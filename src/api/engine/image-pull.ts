@@ -5,9 +5,10 @@ import { familiarImageName, familiarRepository, parseImageName, pullError } from
 import { SkepError } from "../../model/errors.ts";
 import type { ApiRequest, Reply } from "../http.ts";
 import type { EngineContext } from "./context.ts";
+import { isLoopback } from "./distribution.ts";
 import { list, object, text } from "./json.ts";
 import { refusal } from "./refusals.ts";
-import { COMPAT, readAll } from "./upstream.ts";
+import { COMPAT, LIBPOD, readAll } from "./upstream.ts";
 
 /** @throws SkepError "not_found" in Docker's words, "unavailable" when no registry answers, "invalid" */
 export async function createImage(
@@ -24,10 +25,11 @@ export async function createImage(
     query.set("fromImage", ref);
     query.delete("tag");
   }
-  const auth = req.headers["x-registry-auth"];
-  const answer = await ctx.upstream.send("POST", `${COMPAT}/images/create`, {
-    query,
-    headers: auth === undefined || auth === "" ? {} : { "x-registry-auth": auth },
+  // As Docker: a registry on this machine may be without TLS, for which only Podman's own API has a word.
+  const local = ref !== undefined && isLoopback(parseImageName(ref).domain);
+  const answer = await ctx.upstream.send("POST", local ? `${LIBPOD}/images/pull` : `${COMPAT}/images/create`, {
+    query: local ? { reference: ref, tlsVerify: "false" } : query,
+    headers: authHeader(req),
     ...(ref === undefined ? { body: req.raw } : {}),
     signal: req.signal,
   });
@@ -67,7 +69,9 @@ async function tell(
       if (!res.headersSent) throw e;
       failed = true;
       await say({ errorDetail: { message: e.message }, error: e.message });
-    } else if (ref === undefined) await say({ status: text(document.status) || text(document.id) });
+    } else if (document.images !== undefined)
+      continue; // the last line of Podman's own API: the ids
+    else if (ref === undefined) await say({ status: text(document.status) || text(document.id) });
     else if (!/^(Pulling from|Digest:|Status:)/.test(text(document.status))) await say(progress(document));
   }
   if (ref !== undefined && !failed) for (const document of await closing(ctx, ref)) await say(document);
@@ -83,8 +87,22 @@ function opening(ref: string): object {
 }
 
 function progress(document: ReturnType<typeof object>): object {
+  if (typeof document.stream === "string") return copied(document.stream.trim());
   const id = text(document.id);
   return { ...document, ...(id === "" ? {} : { id: id.replace(/^sha256:/, "").slice(0, 12) }) };
+}
+
+/** Of Podman's own API: "Copying blob sha256:…". */
+function copied(line: string): object {
+  const blob = /^Copying (?:blob|config) (?:sha256:)?([0-9a-f]{12})/.exec(line)?.[1];
+  return blob === undefined ? { status: line } : { status: "Download complete", progressDetail: {}, id: blob };
+}
+
+/** Podman reads padded base64 only; some clients leave the padding out. */
+function authHeader(req: ApiRequest): Record<string, string> {
+  const auth = req.headers["x-registry-auth"];
+  if (typeof auth !== "string" || auth === "") return {};
+  return { "x-registry-auth": auth.padEnd(Math.ceil(auth.length / 4) * 4, "=") };
 }
 
 /** What dockerd says last. Podman does not tell whether the image was there before. */

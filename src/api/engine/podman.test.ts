@@ -190,6 +190,15 @@ test("the CLI against Podman", { timeout: 240_000 }, async (t) => {
     equal(Platforms[0]?.os, "linux");
     equal((await askAt(door.socket, "GET", `/distribution/${registry}/private:1/json`)).status, 401);
     equal((await askAt(door.socket, "GET", `/distribution/${registry}/app:nosuch/json`)).status, 404);
+    const pulled = await docker(["pull", `${registry}/app:1`]);
+    equal(pulled.code, 0, pulled.stderr);
+    match(pulled.stdout, /^1: Pulling from .*app\n[\s\S]*Digest: sha256:[0-9a-f]{64}\nStatus: Downloaded newer image/);
+    equal((await docker(["rmi", `${registry}/app:1`])).stdout.split("\n")[0], `Untagged: ${registry}/app:1`);
+    match(
+      (await docker(["pull", `${registry}/app:nosuch`])).stderr,
+      /manifest for .*app:nosuch not found: manifest unknown/,
+    );
+    match((await docker(["pull", `${registry}/private:1`])).stderr, /pull access denied for .*private/);
     const unreachable = await askAt(door.socket, "GET", "/distribution/127.0.0.1:2/app:1/json");
     equal(unreachable.status, 500);
     match(unreachable.text, /Get \\"http:\/\/127\.0\.0\.1:2\/v2\/\\": .*ECONNREFUSED/);
