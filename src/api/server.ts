@@ -26,6 +26,8 @@ import { serviceRoutes } from "./service-routes.ts";
 import { swarmRoutes } from "./swarm-routes.ts";
 import { taskRoutes } from "./task-routes.ts";
 
+/** As Go's http server: a build's login to every registry comes in one header. */
+const HEADERS_LIMIT_BYTES = 1024 * 1024;
 /** A client that does not finish its headers is cut off after this. Bodies have their own limits: uploads may take hours. */
 const HEADERS_TIMEOUT_MS = 30_000;
 /** Longer than the pauses between a CLI's requests, so that it need not connect anew. */
@@ -121,6 +123,7 @@ export class ApiServer {
 
   #server(address: ListenAddress): Server {
     const options = {
+      maxHeaderSize: HEADERS_LIMIT_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: 0,
       keepAliveTimeout: KEEP_ALIVE_MS,

@@ -50,6 +50,9 @@ export function checkService(context: ApiContext, spec: ServiceSpec, self?: stri
 
 /** To be checked inside the transaction: what another request may take away or take first. @throws SkepError in swarmkit's words */
 export function checkAgainst(view: View, spec: ServiceSpec, self?: string): void {
+  const targets = [...(spec.TaskTemplate.Networks ?? []), ...(spec.Networks ?? [])].map((n) => n.Target ?? "");
+  const gone = targets.find((id) => !view.get("network", id));
+  if (gone !== undefined) throw rpcError("NotFound", `network ${gone} not found`);
   checkReferences(view, spec);
   checkPorts(view, spec, self);
   if (usesIngress({ spec }) && !view.all("network").some((n) => n.spec.Ingress)) {

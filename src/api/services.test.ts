@@ -1,8 +1,8 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { test } from "node:test";
-import { newHexId, newId, type ServiceId, type TaskId } from "../model/ids.ts";
-import type { Service, Task } from "../model/objects.ts";
-import type { DesiredState, TaskState } from "../model/task-state.ts";
+import type { ServiceId } from "../model/ids.ts";
+import type { Service } from "../model/objects.ts";
+import { addTask, at } from "./testing/tasks.ts";
 import { type Answer, aService, swarmWorld, type World } from "./testing/world.ts";
 
 const messageIn = (answer: Answer) => (answer.json as { message: string }).message;
@@ -27,30 +27,6 @@ function update(w: World, id: ServiceId, spec: object, query: Record<string, str
     query: { version: String(service(w, id).version), ...query },
   });
 }
-
-async function addTask(w: World, of: Service, slot: number, changes: Partial<Task> = {}): Promise<Task> {
-  return w.store.update((tx) =>
-    tx.create<"task">({
-      kind: "task",
-      id: newId<TaskId>(),
-      serviceId: of.id,
-      serviceName: of.spec.Name,
-      serviceLabels: of.spec.Labels,
-      slot,
-      spec: of.spec.TaskTemplate,
-      specVersion: of.specVersion,
-      networks: [],
-      status: { timestamp: tx.now, state: "running", message: "started" },
-      desiredState: "running",
-      ...changes,
-    }),
-  );
-}
-
-const at = (state: TaskState, desiredState: DesiredState) => ({
-  status: { timestamp: "2026-01-01T00:00:00Z", state, message: "" },
-  desiredState,
-});
 
 test("a service without a name is given one", async (t) => {
   const w = await swarmWorld(t);
@@ -279,56 +255,6 @@ test("status counts what runs and what is wanted", async (t) => {
   deepEqual(await statuses({}), [undefined, undefined]);
   deepEqual(await statuses({ status: "1" }, "1.40"), [undefined, undefined]);
   equal((await w.ask("GET", "/services", { query: { status: "maybe" } })).status, 400);
-});
-
-test("tasks are filtered by service, node, state, name, and whether they are up to date", async (t) => {
-  const w = await swarmWorld(t);
-  const web = service(w, await create(w, { Labels: { tier: "front" } }));
-  const { nodeId } = w.swarm.active()!;
-  const old = await addTask(w, web, 1, { ...at("running", "shutdown"), specVersion: 0, nodeId });
-  const now = await addTask(w, web, 1, { nodeId });
-  await w.store.update((tx) => {
-    tx.create<"task">({ ...now, id: newId<TaskId>(), serviceId: undefined, serviceName: "box" } as never);
-  });
-  const list = async (filters: object) => {
-    const answer = await w.ask("GET", "/tasks", { query: { filters: JSON.stringify(filters) } });
-    return (answer.json as { ID: string }[]).map((task) => task.ID);
-  };
-  deepEqual(await list({}), [old.id, now.id]);
-  deepEqual(await list({ service: ["web"], "_up-to-date": { true: true } }), [now.id]);
-  deepEqual(await list({ "desired-state": ["running"] }), [now.id]);
-  deepEqual(await list({ node: ["self"] }), [old.id, now.id]);
-  deepEqual(await list({ node: ["vm"], id: [old.id.slice(0, 8)] }), [old.id]);
-  deepEqual(await list({ name: ["web.1"] }), [old.id, now.id]);
-  deepEqual(await list({ label: ["tier=front"] }), [old.id, now.id]);
-  const nobody = await w.ask("GET", "/tasks", { query: { filters: '{"service":["nosuch"]}' } });
-  deepEqual([nobody.status, messageIn(nobody)], [404, "service nosuch not found"]);
-  const odd = await w.ask("GET", "/tasks", { query: { filters: '{"desired-state":["lost"]}' } });
-  deepEqual([odd.status, messageIn(odd)], [400, "Invalid desired-state filter: 'lost'"]);
-  equal((await w.ask("GET", `/tasks/web.1.${now.id}`)).status, 200);
-});
-
-test("a failed task tells its error and exit code", async (t) => {
-  const w = await swarmWorld(t);
-  const web = service(w, await create(w));
-  const status = {
-    timestamp: "2026-01-01T00:00:00Z",
-    state: "failed",
-    message: "started",
-    err: "task: non-zero exit (1)",
-    container: { id: newHexId(), pid: 0, exitCode: 1 },
-  } as const;
-  const task = await addTask(w, web, 1, { status, desiredState: "shutdown" });
-  const shown = (await w.ask("GET", `/tasks/${task.id}`)).json as { Status: object; NodeID?: string };
-  deepEqual(shown.Status, {
-    Timestamp: status.timestamp,
-    State: "failed",
-    Message: "started",
-    Err: status.err,
-    ContainerStatus: { ContainerID: status.container.id, PID: 0, ExitCode: 1 },
-    PortStatus: {},
-  });
-  equal("NodeID" in shown, false);
 });
 
 test("what an older API version did not know is dropped", async (t) => {
