@@ -156,6 +156,8 @@ export class Swarm implements SwarmControl {
       const { engine, network, store, identity } = this.#needs;
       const containers = await engine.listContainers({ label: `com.docker.swarm.node.id=${me.nodeId}` });
       await Promise.all(containers.map((c) => engine.removeContainer(c.id, { force: true, volumes: true })));
+      await network.apply({ full: true, networks: [], services: [], removed: NOTHING });
+      await network.sweep({ sandboxIds: [] });
       await network.purge();
       await network.start();
       identity.remove();
@@ -169,6 +171,8 @@ export class Swarm implements SwarmControl {
     return run;
   }
 }
+
+const NOTHING = { networks: [], services: [], tasks: [] } as const;
 
 const ALREADY_MEMBER =
   'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';

@@ -21,7 +21,10 @@ export class Naming {
   }
 
   setNetwork(network: NetworkAssignment): void {
-    this.#dns.setNetwork(network.id, network.name, { ingress: network.ingress });
+    this.#dns.setNetwork(network.id, network.name, {
+      ingress: network.ingress,
+      subnets: network.subnets.map((s) => s.subnet),
+    });
   }
 
   deleteNetwork(id: NetworkId): void {

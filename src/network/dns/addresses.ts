@@ -3,6 +3,7 @@
 import { isIP } from "node:net";
 import { ipToBytes } from "../../kernel/index.ts";
 import { SkepError } from "../../model/errors.ts";
+import { type Ip, parseIp } from "../../model/ip.ts";
 
 export const REVERSE_V4 = ".in-addr.arpa";
 export const REVERSE_V6 = ".ip6.arpa";
@@ -17,6 +18,17 @@ export function packAddress(text: string): Uint8Array {
     throw new SkepError("invalid", `cannot put ${text} into the DNS table: no IP address`);
   }
   return ipToBytes(address);
+}
+
+/** The address that a reverse name is of; undefined when it is not the name of one whole address. */
+export function addressOfReverse(name: string): Ip | undefined {
+  const v4 = name.endsWith(REVERSE_V4);
+  const parts = name
+    .slice(0, v4 ? -REVERSE_V4.length : -REVERSE_V6.length)
+    .split(".")
+    .reverse();
+  const text = v4 ? parts.join(".") : parts.length === 32 ? parts.join("").replace(/(.{4})(?=.)/g, "$1:") : "";
+  return isIP(text) === (v4 ? 4 : 6) ? parseIp(text) : undefined;
 }
 
 /** The name under which an address has its PTR: `4.1.0.10.in-addr.arpa`. @throws SkepError "invalid" */

@@ -1,12 +1,12 @@
 // What passes between the daemon's thread (server.ts) and the resolver's (worker.ts): changes one way, acknowledgements and log lines the
 // other. A change is the same value whether it is sent at once or replayed to a fresh worker (wanted.ts).
 
-import type { EndpointNames, ServiceNames } from "./names.ts";
+import type { EndpointNames, NetworkNames, ServiceNames } from "./names.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /** A change to the names. */
 export type NameChange =
-  | { readonly op: "network"; readonly networkId: string; readonly name: string; readonly ingress: boolean }
+  | { readonly op: "network"; readonly networkId: string; readonly name: string; readonly options: NetworkNames }
   | { readonly op: "network gone"; readonly networkId: string }
   | { readonly op: "service"; readonly networkId: string; readonly names: ServiceNames }
   | { readonly op: "service gone"; readonly networkId: string; readonly serviceId: string }

@@ -227,3 +227,16 @@ test("after any changes the table answers as one that was told only the last wor
     }),
   );
 });
+
+test("a reverse name in a network's own subnet is never the world's to answer", () => {
+  const table = aTable();
+  table.setNetwork(NET, "my-swarm-net", { subnets: ["10.0.1.0/24", "fd00:1::/64"] });
+  table.setService(NET, aService());
+  table.setEndpoint(NET, aTask());
+  equal(ask(table, reverseName("10.0.1.4"), TYPE.PTR), `${TASK1}.my-swarm-net`);
+  equal(ask(table, reverseName("10.0.1.2"), TYPE.PTR), "absent", "a VIP has no name, and ping need not wait for it");
+  equal(ask(table, reverseName("fd00:1::7"), TYPE.PTR), "absent");
+  equal(ask(table, reverseName("10.0.2.2"), TYPE.PTR), "unknown");
+  equal(ask(table, "1.0.10.in-addr.arpa", TYPE.PTR), "unknown", "not an address");
+  throws(() => table.setNetwork(NET, "my-swarm-net", { subnets: ["10.0.1.0"] }));
+});

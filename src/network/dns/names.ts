@@ -2,7 +2,8 @@
 // responder.ts joins the two. What Docker answers for each kind of name is in the reference of the real thing: service name → VIP,
 // tasks.<service> → task addresses, container names, aliases, PTR of task addresses only.
 
-import { packAddress, REVERSE_V4, REVERSE_V6, reverseName } from "./addresses.ts";
+import { contains, type Prefix, parseCidr } from "../../model/ip.ts";
+import { addressOfReverse, packAddress, REVERSE_V4, REVERSE_V6, reverseName } from "./addresses.ts";
 
 /** A service as one network sees it. `vip` is what its names resolve to; without it (dnsrr) they resolve to its endpoints. */
 export type ServiceNames = {
@@ -36,6 +37,13 @@ export type Lookup =
   | { readonly kind: "unknown" };
 
 /** Query types that the table tells apart (RFC 1035, 3596). */
+/** What a network's names depend on besides its own name. */
+export interface NetworkNames {
+  readonly ingress?: boolean;
+  /** "10.0.1.0/24" */
+  readonly subnets?: readonly string[];
+}
+
 export const TYPE = { A: 1, PTR: 12, HINFO: 13, AAAA: 28, OPT: 41, IXFR: 251, AXFR: 252, ANY: 255 } as const;
 
 const NODATA: Lookup = { kind: "nodata" };
@@ -71,6 +79,7 @@ class Network {
   name = "";
   suffix = "";
   ingress = false;
+  subnets: readonly Prefix[] = [];
   readonly records = new Map<string, NameRecord>();
   readonly services = new Map<string, Service>();
   readonly endpoints = new Map<string, EndpointNames>();
@@ -112,12 +121,17 @@ class Network {
 export class NameTable {
   readonly #networks = new Map<string, Network>();
 
-  /** Gives the network its name (`<name>.<network>` and PTR answers need it). The ingress network answers no names at all. */
-  setNetwork(id: string, name: string, options: { ingress?: boolean } = {}): void {
+  /**
+   * Gives the network its name (`<name>.<network>` and PTR answers need it) and its subnets: what has no pointer there has none anywhere, and
+   * the world is not asked. The ingress network answers no names at all. @throws SkepError "invalid" when a subnet is none
+   */
+  setNetwork(id: string, name: string, options: NetworkNames = {}): void {
+    const subnets = (options.subnets ?? []).map((subnet) => parseCidr(subnet).prefix);
     const network = this.#network(id);
     network.name = name;
     network.suffix = `.${canonical(name)}`;
     network.ingress = options.ingress ?? false;
+    network.subnets = subnets;
   }
 
   deleteNetwork(id: string): void {
@@ -212,7 +226,10 @@ export class NameTable {
       if (network === undefined || network.ingress) continue;
       if (reverse) {
         const pointer = network.pointers.get(key);
-        if (pointer === undefined) continue;
+        if (pointer === undefined) {
+          if (network.subnets.length > 0 && ownsReverse(network.subnets, key)) return ABSENT;
+          continue;
+        }
         return qtype === TYPE.PTR ? { kind: "pointer", name: `${pointer.name}.${network.name}` } : NODATA;
       }
       if (network.suffix.length < 2 || !key.endsWith(network.suffix)) continue;
@@ -248,6 +265,12 @@ export class NameTable {
   #leaveService(network: Network, names: ServiceNames, endpointId: string): void {
     for (const [name, giver] of sharedNames(names, endpointId)) network.take(name, giver);
   }
+}
+
+/** Whether a reverse name is of an address in one of these subnets. */
+function ownsReverse(subnets: readonly Prefix[], key: string): boolean {
+  const address = addressOfReverse(key);
+  return address !== undefined && subnets.some((subnet) => contains(subnet, address));
 }
 
 /** The names that an endpoint shares with the rest of its service. The giver differs from the endpoint's own, lest a task alias clash. */

@@ -3,9 +3,10 @@
 
 import { closeFd } from "../../kernel/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
+import { parseCidr } from "../../model/ip.ts";
 import { packAddress } from "./addresses.ts";
 import type { NameChange } from "./messages.ts";
-import type { EndpointNames, ServiceNames } from "./names.ts";
+import type { EndpointNames, NetworkNames, ServiceNames } from "./names.ts";
 import { openSandbox } from "./sandbox-sockets.ts";
 import { type DnsLog, DnsThread, type Spawn } from "./thread.ts";
 import { toUpstreams, type Upstream } from "./upstreams.ts";
@@ -66,8 +67,10 @@ export class DnsServer {
     return this.#inTurn(() => this.#thread.stop());
   }
 
-  setNetwork(networkId: string, name: string, options: { ingress?: boolean } = {}): void {
-    this.#change({ op: "network", networkId, name, ingress: options.ingress ?? false });
+  /** @throws SkepError "invalid" when a subnet is none */
+  setNetwork(networkId: string, name: string, options: NetworkNames = {}): void {
+    for (const subnet of options.subnets ?? []) parseCidr(subnet);
+    this.#change({ op: "network", networkId, name, options });
   }
 
   deleteNetwork(networkId: string): void {

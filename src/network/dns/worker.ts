@@ -46,7 +46,7 @@ class Resolver {
     const names = this.#names;
     switch (change.op) {
       case "network":
-        return names.setNetwork(change.networkId, change.name, { ingress: change.ingress });
+        return names.setNetwork(change.networkId, change.name, change.options);
       case "network gone":
         return names.deleteNetwork(change.networkId);
       case "service":
