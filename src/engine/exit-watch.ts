@@ -25,6 +25,7 @@ export class ExitWatch {
   readonly #reported = new Map<string, number>(); // id → time of death, until it starts again or is removed
   readonly #lost: () => void;
   #burst = 0;
+  #closed = false;
   #watcher: FSWatcher | undefined;
   #dir: string | undefined;
 
@@ -46,9 +47,10 @@ export class ExitWatch {
 
   /** Watches `dir` from now on. Deaths before that are for `resync`. Watching it already is fine. */
   async arm(dir: string): Promise<void> {
-    if (this.dir === dir) return;
+    if (this.dir === dir || this.#closed) return;
     this.#disarm();
     await mkdir(dir, { recursive: true, mode: 0o751 }); // Podman would make it just so
+    if (this.#closed) return;
     const watcher = watch(dir);
     watcher.on("change", (_event, name) => {
       this.#countBurst();
@@ -96,6 +98,7 @@ export class ExitWatch {
   }
 
   close(): void {
+    this.#closed = true;
     this.#disarm();
     this.#listeners.clear();
   }

@@ -367,6 +367,46 @@ test("the lot: 40 containers at once, all deaths told once", root, async (t) => 
   ok([...told.values()].every((times) => times === 1));
 });
 
+test(
+  "Podman's service dies in the middle of starts: each runs or is told to be lost, and nothing is left",
+  root,
+  async (t) => {
+    const podman = await aPodman(t);
+    const engine = podman.engine();
+    await engine.start();
+    for (let round = 0; round < 3; round++) {
+      let done = 0;
+      let lost = 0;
+      const some = Promise.withResolvers<void>();
+      const work = Array.from({ length: 16 }, async (_, i) => {
+        const { id } = await engine.createContainer(aContainer(`r${round}-${i}`));
+        const pid = await engine.startContainer(id).then(
+          (started) => started.pid,
+          (e: unknown) => {
+            ok(hasCode(e, "unavailable"), String(e));
+            lost++;
+          },
+        );
+        if (++done === 2 + 2 * round) some.resolve();
+        return { id, pid };
+      });
+      await some.promise;
+      process.kill((await findService(podman.socketPath)) ?? 0, "SIGKILL");
+      const all = await Promise.all(work);
+      for (const { pid } of all) if (pid !== undefined) ok(await isAlive(pid));
+      ok(lost < 8, `${lost} lost`); // some of those that were being started just then
+      await Promise.all(all.map(({ id }) => engine.removeContainer(id, { force: true })));
+      deepEqual(await engine.listContainers({ label: "" }), []);
+      await until(async () => conmons(podman.dir).length === 0); // the last of them ends a moment after its container
+    }
+  },
+);
+
+function conmons(dir: string): string[] {
+  const all = execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }).split("\n");
+  return all.filter((args) => /^\S*conmon /.test(args) && args.includes(` ${dir}/`));
+}
+
 /** Asks again until it is true. */
 async function until(ask: () => Promise<boolean>): Promise<boolean> {
   while (!(await ask())) await new Promise((resolve) => setImmediate(resolve));

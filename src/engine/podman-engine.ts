@@ -2,12 +2,13 @@
 // podman-service.ts, and podman-follow.ts keeps these together over Podman's restarts.
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { hasCode } from "../model/errors.ts";
+import { hasCode, SkepError } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import type { ContainerCreate } from "./container-spec.ts";
 import { ExitWatch } from "./exit-watch.ts";
 import { Gate } from "./gate.ts";
 import { PodmanClient } from "./http-client.ts";
+import { endOrphans } from "./orphans.ts";
 import { count, list, object, readContainer, readEvent, readListed, text } from "./podman-answers.ts";
 import { type PodmanStorage, tmpDirOf } from "./podman-config.ts";
 import { podmanError, startError } from "./podman-error.ts";
@@ -48,22 +49,28 @@ export class PodmanEngine implements ContainerEngine {
   readonly #exits: ExitWatch;
   readonly #follow: PodmanFollow;
   readonly #starts = new Gate(Math.min(16, Math.max(4, 2 * cpus().length)));
+  readonly #knownExitDir: string | undefined;
   #rawInfo: Promise<unknown> | undefined;
 
   constructor(options: PodmanEngineOptions) {
     const { log, own, socketPath } = options;
     this.socketPath = socketPath;
     this.#client = new PodmanClient(socketPath, () => this.#service.recover());
-    this.#service = new PodmanService({ client: this.#client, log, ...(own && { own }) });
+    this.#service = new PodmanService({
+      client: this.#client,
+      log,
+      ...(own && { own, tidy: async (pid: number) => this.#tidy(pid, log) }),
+    });
     this.#images = new PodmanImages(this.#client);
     this.#exits = new ExitWatch(log, () => this.#follow.catchUp());
     const tmpdir = own && tmpDirOf(own.storage);
+    this.#knownExitDir = tmpdir && join(tmpdir, "exits");
     this.#follow = new PodmanFollow({
       log,
       service: this.#service,
       exits: this.#exits,
       socketPath,
-      exitDir: tmpdir && join(tmpdir, "exits"),
+      exitDir: this.#knownExitDir,
       list: () => this.#list({}),
       inspect: (id) => this.#inspect(id),
       events: (signal) => this.#events(signal, undefined),
@@ -125,9 +132,15 @@ export class PodmanEngine implements ContainerEngine {
   async createContainer(spec: ContainerCreate): Promise<{ id: string; warnings: string[] }> {
     const mounts = await prepareMounts(this.#client, spec.mounts ?? []);
     const json = toSpecGenerator({ ...spec, mounts }, this.#follow.ceilings);
+    const create = () => this.#client.ask("POST", "/libpod/containers/create", { json });
     return this.#starts.run(async () => {
-      const create = () => this.#client.ask("POST", "/libpod/containers/create", { json });
-      let answer = await create();
+      let answer = await create().catch(async (e: unknown) => {
+        if (!hasCode(e, "unavailable")) throw e;
+        // Podman died over it. What it made of it by then, whole or half, is not in use: this name is asked for only now.
+        await this.#service.recover();
+        await this.removeContainer(spec.name, { force: true });
+        return create();
+      });
       if (answer.status === 404 || /image not known/.test(answer.body)) {
         // The image may be there under a name that only we know how to look up.
         if ((await this.imageExists(spec.image)) === undefined) throw noSuchImage(spec.image);
@@ -144,9 +157,21 @@ export class PodmanEngine implements ContainerEngine {
   async startContainer(id: string): Promise<{ pid: number }> {
     return this.#starts.run(async () => {
       this.#exits.started(id, new Date());
-      const answer = await this.#client.ask("POST", `/libpod/containers/${id}/start`);
-      if (answer.status >= 300 && answer.status !== 304) throw startError(id, answer.status, answer.body);
-      const raw = object(await this.#client.json("GET", `/libpod/containers/${id}/json`));
+      const start = () => this.#client.ask("POST", `/libpod/containers/${id}/start`);
+      let lost: unknown;
+      const answer = await start().catch(async (e: unknown) => {
+        if (!hasCode(e, "unavailable")) throw e;
+        lost = e;
+        await this.#service.recover(); // Podman died over it; running by now or not, asking again is right
+        return start();
+      });
+      if (answer.status >= 300 && answer.status !== 304) {
+        // Started by the runtime for a service that died before it could write that down: Podman never learns of it, only removes it.
+        if (lost !== undefined)
+          throw new SkepError("unavailable", `podman died while it started container ${id}`, { id }, lost);
+        throw startError(id, answer.status, answer.body);
+      }
+      const raw = object(await this.#inspect(id));
       await this.#follow.learnExitDir(raw);
       return { pid: readContainer(raw).pid };
     });
@@ -213,6 +238,15 @@ export class PodmanEngine implements ContainerEngine {
       if (signal.aborted) return;
       await this.#service.ensure();
     }
+  }
+
+  async #tidy(servicePid: number, log: Log): Promise<void> {
+    const exitDir = this.#exits.dir ?? this.#knownExitDir;
+    if (exitDir === undefined) return;
+    const answer = await this.#client.ask("GET", "/libpod/containers/json", { query: { all: true }, once: true });
+    if (answer.status >= 300) throw podmanError("cannot list containers", answer.status, answer.body);
+    const containers = list(JSON.parse(answer.body)).map(readListed);
+    await endOrphans(exitDir, servicePid, containers, log);
   }
 
   async #inspect(id: string): Promise<unknown> {

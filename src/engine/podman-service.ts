@@ -28,6 +28,8 @@ export interface ServiceOptions {
   readonly log: Log;
   /** Our own service, and the directory for its configuration and log; absent: somebody else runs it, and we only wait for it. */
   readonly own?: { readonly stateDir: string; readonly storage: PodmanStorage };
+  /** Called for each new service process before anybody's `ensure` resolves: to clean up after the one before. */
+  readonly tidy?: (pid: number) => Promise<void>;
 }
 
 export class PodmanService {
@@ -103,7 +105,9 @@ export class PodmanService {
       if (this.#closed.signal.aborted) throw new SkepError("unavailable", "the engine is shut down");
       try {
         await this.#bringUp();
-        this.#pid = await findService(client.socketPath);
+        const pid = await findService(client.socketPath);
+        if (pid !== undefined && pid !== this.#pid) await this.#options.tidy?.(pid);
+        this.#pid = pid;
         return;
       } catch (e) {
         log.warn({ error: messageOf(e), retryMs: backoff }, "podman does not answer");

@@ -38,7 +38,8 @@ export interface ContainerEngine {
   /**
    * Starts a created container; resolves with the process id on this host once the process runs, 0 when it has ended again by then.
    * Already running is fine.
-   * @throws SkepError "invalid" in Docker's words when the image has no such program, "not_found"
+   * @throws SkepError "invalid" in Docker's words when the image has no such program, "not_found", "unavailable" when the engine died
+   * over it: the process may or may not run, and the container can only be removed
    */
   startContainer(id: string): Promise<{ pid: number }>;
 
