@@ -103,6 +103,16 @@ export class Host {
     return join(this.execRoot, "skep.sock");
   }
 
+  /** In which `docker` speaks to this host. */
+  get env(): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      PATH: `${process.env.PATH}:${DOCKER_DIR}`,
+      DOCKER_HOST: `unix://${this.socket}`,
+      DOCKER_CONFIG: join(this.dir, "docker"),
+    };
+  }
+
   async up(): Promise<void> {
     const podman = [`--podman-root=${join(this.dir, "podman")}`, `--podman-runroot=${join(this.dir, "podman-run")}`];
     await this.skep("up", ...this.#flags, ...podman, "--node-hostname=node1", "--log-level=debug");
@@ -156,13 +166,7 @@ export class Host {
 
   /** Runs a command on this host (in its network namespace, or in another one). */
   async run(argv: readonly string[], options: RunOptions = {}): Promise<Output> {
-    const env = {
-      ...process.env,
-      PATH: `${process.env.PATH}:${DOCKER_DIR}`,
-      DOCKER_HOST: `unix://${this.socket}`,
-      DOCKER_CONFIG: join(this.dir, "docker"),
-      ...options.env,
-    };
+    const env = { ...this.env, ...options.env };
     const [command, ...args] = argv;
     const child = inNetns(options.netns ?? this.netns, () => spawn(command!, args, { env, stdio: "pipe" }));
     let stdout = "";
