@@ -12,6 +12,7 @@ import { podmanName } from "./podman-networks.ts";
 import { noSuch } from "./refusals.ts";
 import { COMPAT, LIBPOD } from "./upstream.ts";
 
+const UNPUBLISHED = "containers on overlay networks have no ports on the host; use a service";
 /** Docker's rule for container names (daemon/names). */
 const NAME = /^\/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
@@ -25,12 +26,15 @@ export async function createContainer(ctx: EngineContext, req: ApiRequest): Prom
   await checkImage(ctx, text(body.Image));
   if (name !== "") await checkNameFree(ctx, name);
   if (wanted.length === 0) return created(await send(ctx, req, request));
-  const hostname = text(body.Hostname);
-  const attachment = await ctx.attachments.create({ name, networks: wanted, hostname });
+  const attachment = await ctx.attachments.create({ name, networks: wanted, ...namesOf(body) });
   try {
     const answer = await send(ctx, req, joined(request, attachment));
     await ctx.attachments.bind(attachment.taskId, text(answer.Id));
-    return created(answer);
+    const ports = Object.keys(object(object(body.HostConfig).PortBindings));
+    return created({
+      ...answer,
+      Warnings: [...list(answer.Warnings), ...ports.map((port) => `port ${port} is not published: ${UNPUBLISHED}`)],
+    });
   } catch (e) {
     await ctx.attachments.release(attachment.taskId);
     throw e;
@@ -129,11 +133,30 @@ function logConfig(config: Json): Json {
 function swarmNetworks(ctx: EngineContext, body: Json): AttachmentRequest[] {
   const mode = text(object(body.HostConfig).NetworkMode);
   const endpoints = object(object(body.NetworkingConfig).EndpointsConfig);
-  const names = [...new Set([mode, ...Object.keys(endpoints)])];
-  return names.flatMap((name) => {
+  const names = [...new Set([mode, ...Object.keys(endpoints)])].filter((name) => name !== "");
+  const wanted = names.flatMap((name) => {
     const network = findSwarmNetwork(ctx, name);
     return network ? [attachmentRequest(network, name, object(endpoints[name]))] : [];
   });
+  if (wanted.length > 0 && wanted.length < names.length) {
+    const local = names.find((name) => !findSwarmNetwork(ctx, name)) ?? "";
+    throw new SkepError("unimplemented", `a container cannot be on an overlay network and on ${local} as well`);
+  }
+  return wanted;
+}
+
+/** What the files of the attachment's sandbox say of names. */
+function namesOf(body: Json) {
+  const host = object(body.HostConfig);
+  return {
+    hostname: text(body.Hostname),
+    hosts: list(host.ExtraHosts).map(text),
+    dns: {
+      nameservers: list(host.Dns).map(text),
+      search: list(host.DnsSearch).map(text),
+      options: list(host.DnsOptions).map(text),
+    },
+  };
 }
 
 /** By id, name, or the beginning of an id. */

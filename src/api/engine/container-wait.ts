@@ -52,7 +52,10 @@ async function exitCode(
   if (condition === "not-running" && !found.running) return last;
   for await (const item of items) {
     if ("gap" in item) {
-      const now = await look(ctx, found.id);
+      const now = await look(ctx, found.id).catch((e: unknown) => {
+        if (hasCode(e, "unavailable")) return found; // it went away again, and comes back with another gap
+        throw e;
+      });
       if (!now) return last; // ended and removed unseen: the code went with it
       last = now.running ? last : now.exitCode;
       if (!now.running && condition !== "removed" && found.running) return last;

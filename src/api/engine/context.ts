@@ -94,6 +94,14 @@ export interface Attachments {
     readonly networks: readonly AttachmentRequest[];
     /** Empty: the container's short id, which is not known yet. */
     readonly hostname: string;
+    /** Lines of "name:address" for /etc/hosts. */
+    readonly hosts: readonly string[];
+    /** For /etc/resolv.conf and the resolver, where they are not empty. */
+    readonly dns: {
+      readonly nameservers: readonly string[];
+      readonly search: readonly string[];
+      readonly options: readonly string[];
+    };
   }): Promise<Attachment>;
   /** Says which container an attachment is for, once that is known. Repeating it is harmless. */
   bind(taskId: TaskId, containerId: string): Promise<void>;

@@ -28,8 +28,8 @@ export async function streamEvents(ctx: EngineContext, req: ApiRequest, res: Ser
   try {
     // Live before past, so that nothing falls between; what is in both is told once.
     const follows = until === undefined || until > now;
-    const live = follows ? await ctx.feed.follow(signal) : undefined;
     const swarm = follows ? ctx.events.follow(signal) : undefined;
+    const live = follows ? await ctx.feed.follow(signal) : undefined;
     res.writeHead(200, { "Content-Type": "application/json" });
     res.flushHeaders();
     const told = new Set<string>();

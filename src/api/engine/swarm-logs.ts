@@ -54,15 +54,17 @@ async function streamLogs(
     res.writeHead(200, { "Content-Type": tty || req.minor < 42 ? RAW_STREAM : MULTIPLEXED_STREAM });
     res.flushHeaders();
     const running = new Map<string, Promise<void>>();
-    const join = () => {
+    const join = (query: URLSearchParams) => {
       for (const task of tasks()) {
         const id = task.status.container?.id;
         if (id === undefined || running.has(id)) continue;
-        running.set(id, copyLogs(ctx, req, task, id, out, signal));
+        running.set(id, copyLogs(ctx, req, query, task, id, out, signal));
       }
     };
-    join();
-    for await (const _commit of watch?.commits ?? []) join();
+    const whole = new URLSearchParams(req.query);
+    whole.delete("tail");
+    join(req.query);
+    for await (const _commit of watch?.commits ?? []) join(whole); // who comes later is heard from its beginning
     await Promise.all(running.values());
     await new Promise<void>((resolve) => res.end(resolve));
   } finally {
@@ -75,12 +77,13 @@ async function streamLogs(
 async function copyLogs(
   ctx: EngineContext,
   req: ApiRequest,
+  asked: URLSearchParams,
   task: Task,
   id: string,
   out: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const query = new URLSearchParams(req.query);
+  const query = new URLSearchParams(asked);
   query.delete("details");
   const prefix = boolParam(req.query, "details") ? details(task) : "";
   const timestamps = boolParam(req.query, "timestamps");
