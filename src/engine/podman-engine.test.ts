@@ -9,6 +9,7 @@ import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { hasCode } from "../model/errors.ts";
 import { silent } from "../model/log.ts";
+import { PodmanClient } from "./http-client.ts";
 import type { ContainerCreate, ContainerExit } from "./index.ts";
 import { PodmanEngine } from "./podman-engine.ts";
 import { findService, isAlive } from "./podman-host.ts";
@@ -307,7 +308,14 @@ test("stopping the service leaves containers running and, without any, no mounts
   await engine.start();
   const { id } = await engine.createContainer(aContainer("stays"));
   const { pid } = await engine.startContainer(id);
+  const exec = new PodmanClient(podman.socketPath, () => Promise.reject(new Error("not expected to be away")));
+  const session = await exec.json("POST", `/libpod/containers/${id}/exec`, {
+    json: { Cmd: ["true"], AttachStdout: true },
+  });
+  await exec.ask("POST", `/libpod/exec/${(session as { Id: string }).Id}/start`, { json: { Detach: true } });
+  exec.close();
   await engine.stopService();
+  await until(async () => conmons(podman.dir).length === 1); // the container's own
   equal(await findService(podman.socketPath), undefined);
   ok(!existsSync(podman.socketPath));
   ok(await isAlive(pid));

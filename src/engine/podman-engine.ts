@@ -8,7 +8,8 @@ import type { ContainerCreate } from "./container-spec.ts";
 import { ExitWatch } from "./exit-watch.ts";
 import { Gate } from "./gate.ts";
 import { PodmanClient } from "./http-client.ts";
-import { endOrphans } from "./orphans.ts";
+import type { Ceilings } from "./limits.ts";
+import { endOrphans, settle } from "./orphans.ts";
 import { count, list, object, readContainer, readEvent, readListed, text } from "./podman-answers.ts";
 import { type PodmanStorage, tmpDirOf } from "./podman-config.ts";
 import { podmanError, startError } from "./podman-error.ts";
@@ -95,8 +96,14 @@ export class PodmanEngine implements ContainerEngine {
 
   /** `close`, and also ends the Podman service if it is ours. Containers run on. */
   async stopService(): Promise<void> {
+    const exitDir = this.#exits.dir ?? this.#knownExitDir;
     await this.close();
-    await this.#service.stop();
+    await this.#service.stop(() => (exitDir === undefined ? Promise.resolve() : settle(exitDir)));
+  }
+
+  /** The resource limits that Podman's service can give; `undefined` when it may give any. Known after `start`. */
+  get ceilings(): Ceilings {
+    return this.#follow.ceilings;
   }
 
   ping(): Promise<void> {

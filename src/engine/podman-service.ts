@@ -87,8 +87,12 @@ export class PodmanService {
     this.#closed.abort();
   }
 
-  /** Ends our own service; containers run on. Nothing to end is success. Somebody else's service is left alone. */
-  async stop(): Promise<void> {
+  /**
+   * Ends our own service; containers run on. Nothing to end is success. Somebody else's service is left alone.
+   *
+   * @param settled waits for what still uses the storage and will end by itself
+   */
+  async stop(settled: () => Promise<void>): Promise<void> {
     this.close();
     if (this.#options.own === undefined) return;
     const { socketPath } = this.#options.client;
@@ -96,6 +100,7 @@ export class PodmanService {
       await terminate(pid);
     }
     await rm(socketPath, { force: true });
+    await settled();
     await removeStorageMounts(this.#options.own.stateDir);
   }
 

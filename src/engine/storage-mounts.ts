@@ -38,12 +38,14 @@ export async function noteStorageMounts(
 
 /** Takes away what was written down, except where a container is still mounted below it. Repeatable. */
 export async function removeStorageMounts(stateDir: string): Promise<void> {
+  const inUse: string[] = [];
   for (const at of await readNotes(stateDir)) {
     const mounts = await mountPoints();
-    const inUse = mounts.some((other) => other.startsWith(`${at}/`));
-    if (mounts.includes(at) && !inUse) await run("umount", [at]);
+    if (mounts.some((other) => other.startsWith(`${at}/`))) inUse.push(at);
+    else if (mounts.includes(at)) await run("umount", [at]);
   }
-  await rm(join(stateDir, RECORD), { force: true });
+  if (inUse.length > 0) await writeFile(join(stateDir, RECORD), inUse.join("\n"));
+  else await rm(join(stateDir, RECORD), { force: true });
 }
 
 async function readNotes(stateDir: string): Promise<string[]> {
