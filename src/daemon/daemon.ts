@@ -16,7 +16,7 @@ import {
   swarmInfoJson,
   Upstream,
 } from "../api/index.ts";
-import { ceilingsOf, PodmanEngine, podmanOptions } from "../engine/index.ts";
+import { PodmanEngine, podmanOptions } from "../engine/index.ts";
 import { systemClock, timestamp } from "../model/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
@@ -74,7 +74,7 @@ export async function assemble(config: DaemonConfig, log: Log): Promise<Daemon> 
     attachments,
     containerNetworks: attachments,
     swarmInfo: () => swarmInfoJson({ store, swarm }),
-    ceilings: () => ceilingsOf("self"),
+    ceilings: async () => engine.ceilings,
     events,
     clock,
     log,
