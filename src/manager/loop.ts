@@ -27,6 +27,8 @@ export interface Loop<K> {
 /** After a failure a key is tried again after this, doubled with each further failure up to the cap. */
 const FIRST_BACKOFF_MS = 100;
 const LAST_BACKOFF_MS = 30_000;
+/** A loop looks at the clock at least this often while keys wait: longer timers than 2^31 ms fire at once in Node. */
+const LONGEST_SLEEP_MS = 24 * 3_600_000;
 
 export interface LoopNeeds {
   readonly store: Pick<Store, "view" | "watch">;
@@ -130,7 +132,10 @@ export class LoopRunner<K = unknown> {
       this.#wake = resolve;
     });
     const next = earliest(this.#due.values());
-    this.#timer = next === undefined ? undefined : this.#clock.after(next - this.#clock.now(), () => this.#wake());
+    if (next !== undefined) {
+      const sleepMs = Math.min(LONGEST_SLEEP_MS, next - this.#clock.now());
+      this.#timer = this.#clock.after(sleepMs, () => this.#wake());
+    }
     if (!signal.aborted) await woken;
     this.#timer?.cancel();
     this.#wake = () => undefined;
@@ -145,7 +150,7 @@ export class LoopRunner<K = unknown> {
     }
   }
 
-  /** One bad key never stops the rest: when a batch fails, each of its keys is tried alone. */
+  /** One bad key never stops the rest: when a batch fails, each of its keys is tried alone. Unless nothing can be stored at present. */
   async #settle(keys: readonly K[]): Promise<void> {
     try {
       const due = await this.#loop.settle(keys);
@@ -155,18 +160,21 @@ export class LoopRunner<K = unknown> {
       }
       for (const { key, at } of due) this.#due.set(key, at);
     } catch (e) {
-      const [key] = keys;
-      if (keys.length > 1) for (const each of keys) await this.#settle([each]);
-      else if (key !== undefined) this.#backOff(key, e);
+      if (keys.length > 1 && !hasCode(e, "unavailable")) for (const key of keys) await this.#settle([key]);
+      else this.#backOff(keys, e);
     }
   }
 
-  #backOff(key: K, error: unknown): void {
-    const failures = (this.#failures.get(key) ?? 0) + 1;
-    this.#failures.set(key, failures);
-    const delay = Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures - 1));
-    this.#due.set(key, this.#clock.now() + delay);
-    this.#log.warn({ key, failures, "retry.ms": delay, error: messageOf(error) }, "cannot settle, will try again");
+  #backOff(keys: readonly K[], error: unknown): void {
+    let delay = 0;
+    for (const key of keys) {
+      const failures = (this.#failures.get(key) ?? 0) + 1;
+      this.#failures.set(key, failures);
+      delay = Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures - 1));
+      this.#due.set(key, this.#clock.now() + delay);
+    }
+    const facts = { key: keys[0], keys: keys.length, "retry.ms": delay, error: messageOf(error) };
+    this.#log.warn(facts, "cannot settle, will try again");
   }
 }
 

@@ -7,7 +7,7 @@ import { messageOf } from "../../model/errors.ts";
 import type { ServiceId, TaskId } from "../../model/ids.ts";
 import type { Prefix } from "../../model/ip.ts";
 import type { Log } from "../../model/log.ts";
-import type { Kind, Node, Service, Task } from "../../model/objects.ts";
+import type { Kind, NetworkAttachment, Node, Service, Task } from "../../model/objects.ts";
 import { isWantedAlive } from "../../model/task-state.ts";
 import type { Change, Store, Tx, View } from "../../store/index.ts";
 import type { Due, Loop } from "../loop.ts";
@@ -47,11 +47,7 @@ export class AllocatorLoop implements Loop<ObjectKey> {
 
   *seed(view: View): Iterable<ObjectKey> {
     this.#books = undefined;
-    this.#parked.clear();
-    this.#lingering.clear();
-    for (const kind of ["network", "service", "task", "node"] as const) {
-      for (const object of view.all(kind)) yield `${kind}/${object.id}`;
-    }
+    yield* everything(view);
   }
 
   *note(change: Change): Iterable<ObjectKey> {
@@ -65,7 +61,7 @@ export class AllocatorLoop implements Loop<ObjectKey> {
     try {
       await this.#needs.store.update((tx) => this.#work(tx, keys));
     } catch (e) {
-      this.#books = undefined; // they may hold what was never stored
+      this.#books = undefined; // they hold what was never stored, and what waits is no longer known either
       throw e;
     }
     const again = this.#needs.clock.now() + ROUTES_AGAIN_MS;
@@ -73,11 +69,17 @@ export class AllocatorLoop implements Loop<ObjectKey> {
   }
 
   #work(tx: Tx, keys: readonly ObjectKey[]): void {
-    const books = this.#books ?? openBooks(tx, this.#needs.log);
-    this.#books = books;
     const batch = new Batch(keys);
-    let news = keys.map((key) => this.#giveBack(tx, books, key)).some(Boolean);
-    if (news) batch.add(this.#parked.keys());
+    let books = this.#books;
+    if (!books) {
+      books = this.#books = openBooks(tx, this.#needs.log);
+      this.#parked.clear();
+      this.#lingering.clear();
+      batch.add(everything(tx));
+    }
+    let news = false;
+    for (const key of keys) news = this.#giveBack(tx, books, key) || news;
+    if (news) batch.add([...this.#parked.keys(), ...nodesOnLostNetworks(tx, keys)]);
     for (const network of batch.objects(tx, "network").sort(byAge)) {
       if (!this.#network(tx, books, network.id)) continue;
       news = true;
@@ -223,6 +225,20 @@ class Batch {
     }
     return found;
   }
+}
+
+function* everything(view: View): Iterable<ObjectKey> {
+  for (const kind of ["network", "service", "task", "node"] as const) {
+    for (const object of view.all(kind)) yield `${kind}/${object.id}`;
+  }
+}
+
+/** A network that is gone takes its nodes' endpoints with it. */
+function nodesOnLostNetworks(view: View, keys: readonly ObjectKey[]): ObjectKey[] {
+  const lost = keys.map(splitKey).filter(([kind, id]) => kind === "network" && !view.get(kind, id));
+  if (lost.length === 0) return [];
+  const isLost = (n: NetworkAttachment) => lost.some(([, id]) => id === n.networkId);
+  return view.all("node").flatMap((node) => (node.attachments.some(isLost) ? [`node/${node.id}` as const] : []));
 }
 
 /** Reports of an agent's progress concern no addresses; what begins, ends, moves or is wished away does. */

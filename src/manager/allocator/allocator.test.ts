@@ -1,10 +1,12 @@
 // The allocator in its world: subnets, VXLAN ids, VIPs, ports, what happens when something runs out, and starting on what is stored.
-import { deepEqual, equal, match } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { test } from "node:test";
+import { SkepError } from "../../model/errors.ts";
 import { type NetworkId, newId, type TaskId } from "../../model/ids.ts";
 import type { Prefix } from "../../model/ip.ts";
 import { parseCidr } from "../../model/ip.ts";
 import type { IpamConfig, PortConfig } from "../../model/spec.ts";
+import { type Commit, MemoryBackend } from "../../store/index.ts";
 import { aNetwork, World } from "../testing/world.ts";
 
 const subnetOf = (n: { ipam?: { configs: readonly { subnet: string }[] } }) => n.ipam?.configs.map((c) => c.subnet);
@@ -191,5 +193,42 @@ test("a service that names a network which is not there says so, and goes on whe
   await w.store.update((tx) => tx.create<"network">(net));
   await w.settled();
   equal(w.running(service.id).length, 1);
+  await w.stop();
+});
+
+test("a network that is removed takes the nodes' endpoints on it along", async () => {
+  const w = await World.start();
+  const [ingress] = w.store.view.byName("network", "ingress");
+  await w.store.update((tx) => tx.remove("network", ingress!.id));
+  await w.settled();
+  deepEqual(w.store.view.all("node")[0]?.attachments, []);
+  await w.network("ingress", { Ingress: true });
+  equal(w.store.view.all("node")[0]?.attachments[0]?.addresses[0], "10.0.0.2/24");
+  await w.stop();
+});
+
+test("when the backend fails, what was to be handed out is not lost, and comes when it works again", async () => {
+  class Flaky extends MemoryBackend {
+    failures = 0;
+    override async commit(commit: Commit): Promise<void> {
+      if (this.failures > 0 && commit.changes.some((c) => c.action === "update")) {
+        this.failures--;
+        throw new SkepError("unavailable", "disk full");
+      }
+      return super.commit(commit);
+    }
+  }
+  const backend = new Flaky();
+  const w = await World.start({ backend });
+  const net = await w.network("net");
+  backend.failures = 3;
+  const service = await w.create({ replicas: 3, networks: [net] });
+  equal(w.running(service.id).length, 0);
+  await w.advance(60_000);
+  equal(backend.failures, 0);
+  deepEqual(w.service(service.id).endpoint?.virtualIPs[0]?.addr, "10.0.1.2/24");
+  deepEqual(w.addresses(service.id), ["10.0.1.3/24", "10.0.1.4/24", "10.0.1.5/24"]);
+  equal(w.running(service.id).length, 3);
+  ok(w.warnings.length > 0);
   await w.stop();
 });

@@ -2,10 +2,11 @@
 import type { Assignments, Dispatcher, DispatcherSession } from "../../model/assignment.ts";
 import type { Clock, Timer } from "../../model/clock.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
-import type { NodeId } from "../../model/ids.ts";
+import type { NetworkId, NodeId } from "../../model/ids.ts";
 import type { Log } from "../../model/log.ts";
-import type { Node, NodeDescription } from "../../model/objects.ts";
+import type { Node, NodeDescription, Service } from "../../model/objects.ts";
 import type { Change, Store } from "../../store/index.ts";
+import { networkConfigs } from "../task-life.ts";
 import { difference, fullSet } from "./assignment-diff.ts";
 import { assignmentsFor, type NodeAssignments } from "./assignments.ts";
 import { ReportPool } from "./report-pool.ts";
@@ -141,10 +142,19 @@ function concerns({ object, old }: Change, nodeId: NodeId, known: NodeAssignment
     case "network":
       return known.networks.has(object.id);
     case "service":
-      return true; // it may be on a network of the node now, or have been
+      return isOn(object, known) || (old?.kind === "service" && isOn(old, known));
     default:
       return false;
   }
+}
+
+/** Whether a service is on a network that the node knows. A network that is news to it brings its services along. */
+function isOn(service: Service, known: NodeAssignments): boolean {
+  const ids = [
+    ...networkConfigs(service).map((n) => n.Target),
+    ...(service.endpoint?.virtualIPs ?? []).map((v) => v.networkId),
+  ];
+  return ids.some((id) => known.networks.has(id as NetworkId));
 }
 
 /** Remembers that something happened until somebody asks. */

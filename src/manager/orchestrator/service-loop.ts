@@ -37,14 +37,16 @@ export class ServiceLoop implements Loop<ServiceId> {
   }
 
   settle(keys: readonly ServiceId[]): Promise<readonly Due<ServiceId>[]> {
-    return this.#store.update((tx) => keys.flatMap((id) => this.#one(tx, id)));
+    return this.#store.update((tx) => {
+      const nodes = new Map<NodeId, Node>(tx.all("node").map((n) => [n.id, n]));
+      return keys.flatMap((id) => this.#one(tx, id, nodes));
+    });
   }
 
-  #one(tx: Tx, id: ServiceId): Due<ServiceId>[] {
+  #one(tx: Tx, id: ServiceId, nodes: ReadonlyMap<NodeId, Node>): Due<ServiceId>[] {
     const service = tx.get("service", id);
     const tasks = tx.tasksOfService(id);
     const nowMs = this.#clock.now();
-    const nodes = new Map<NodeId, Node>(tx.all("node").map((n) => [n.id, n]));
     const plan = service ? planService({ service, tasks, nodes, nowMs, now: tx.now }) : planRemoval(tasks, false);
     for (const action of plan.actions) apply(tx, id, action);
     return plan.dueMs === undefined ? [] : [{ key: id, at: plan.dueMs }];

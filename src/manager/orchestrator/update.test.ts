@@ -267,3 +267,46 @@ test("endpoint mode and networks take effect by an update of the tasks", async (
   );
   await w.stop();
 });
+
+test("rolled back by the user, the slots that were updated go back, by the rollback's config", async () => {
+  const w = await World.start();
+  const configs = { UpdateConfig: { Parallelism: 0 }, RollbackConfig: { Parallelism: 1, Delay: 10 * NANOSECONDS } };
+  const service = await w.create({ replicas: 2, spec: configs });
+  await w.update(service.id, withImage("new"));
+  await w.advance(10_000);
+  await w.store.update((tx) => {
+    const { previousSpec, ...now } = tx.get("service", service.id)!;
+    const updateStatus = {
+      state: "rollback_started",
+      startedAt: tx.now,
+      message: "manually requested rollback",
+    } as const;
+    tx.update<"service">({
+      ...now,
+      spec: previousSpec!,
+      previousSpec: now.spec,
+      specVersion: now.specVersion + 1,
+      updateStatus,
+    });
+  });
+  await w.settled();
+  deepEqual(imagesOf(w), ["whoami", "new"]);
+  await w.advance(9_999);
+  deepEqual(imagesOf(w), ["whoami", "new"]);
+  await w.advance(10_000);
+  deepEqual(imagesOf(w), ["whoami", "whoami"]);
+  equal(w.service(service.id).updateStatus?.state, "rollback_completed");
+  await w.stop();
+});
+
+test("a restart delay of a month is one", async () => {
+  const w = await World.start();
+  const Delay = 30 * 24 * 3_600 * NANOSECONDS;
+  await w.create({ template: { RestartPolicy: { Condition: "any", Delay } } });
+  await w.agent.report(w.running()[0]!.id, "failed");
+  await w.advance(29 * 24 * 3_600_000);
+  equal(w.running().length, 0);
+  await w.advance(24 * 3_600_000);
+  equal(w.running().length, 1);
+  await w.stop();
+});

@@ -52,6 +52,7 @@ export class SchedulerLoop implements Loop<SchedulerKey> {
     try {
       await this.#store.update((tx) => this.#place(tx, ids, touched));
     } catch (e) {
+      for (const id of ids) this.#waiting.add(id);
       for (const load of touched) this.#mirror.touch(load.node.id); // they count what was never stored
       throw e;
     }
