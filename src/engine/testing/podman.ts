@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import { silent } from "../../model/log.ts";
+import { PodmanClient } from "../http-client.ts";
 import { PodmanEngine } from "../podman-engine.ts";
 
 const run = promisify(execFile);
@@ -20,7 +21,7 @@ export interface TestPodman {
   engine(): PodmanEngine;
 }
 
-/** Makes the storage, starts the service and puts the image in. Containers with an empty label are removed at the end. */
+/** Makes the storage, starts the service and puts the image in. All its containers are removed at the end. */
 export async function aPodman(t: TestContext): Promise<TestPodman> {
   // Short, since a socket's path is: at most 107 bytes.
   const dir = await mkdtemp(join(tmpdir(), "skep-e-"));
@@ -36,8 +37,7 @@ export async function aPodman(t: TestContext): Promise<TestPodman> {
     for (const e of engines) await e.close();
     const last = new PodmanEngine({ socketPath, own, log: silent });
     await last.start();
-    for (const c of await last.listContainers({ label: "" }))
-      await last.removeContainer(c.id, { force: true, volumes: true });
+    await removeAllContainers(socketPath);
     await last.stopService();
     for (const at of (await mountsUnder(dir)).reverse()) await run("umount", ["-l", at]);
     await rm(dir, { recursive: true, force: true });
@@ -53,6 +53,15 @@ export async function aPodman(t: TestContext): Promise<TestPodman> {
 export async function mountsUnder(dir: string): Promise<string[]> {
   const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
   return lines.map((line) => line.split(" ")[4] ?? "").filter((at) => at.startsWith(`${dir}/`));
+}
+
+async function removeAllContainers(socketPath: string): Promise<void> {
+  const client = new PodmanClient(socketPath, () => Promise.reject(new Error("podman died during the clean-up")));
+  const all = await client.json("GET", "/libpod/containers/json", { query: { all: true } });
+  for (const { Id } of all as { Id: string }[]) {
+    await client.json("DELETE", `/libpod/containers/${Id}`, { query: { force: true, v: true, timeout: 0 } });
+  }
+  client.close();
 }
 
 async function importBusybox(engine: PodmanEngine, dir: string): Promise<void> {
