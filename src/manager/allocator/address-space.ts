@@ -29,9 +29,14 @@ export class AddressSpace {
     this.#next = this.#first;
   }
 
+  /** How many automatic addresses are left. */
+  get free(): number {
+    return Math.max(0, this.#last - this.#first + 1 - this.#used);
+  }
+
   /** The next free address, now `owner`'s; nothing when all are in use. */
   take(owner: string): bigint | undefined {
-    if (this.#used > this.#last - this.#first) return undefined;
+    if (this.free === 0) return undefined;
     let offset = this.#next;
     while (this.#owners.has(offset)) offset = offset >= this.#last ? this.#first : offset + 1;
     this.#put(offset, owner);

@@ -82,14 +82,37 @@ test("a given subnet in the way of another network waits until that is gone", as
 test("on a full network tasks say so, and get their address when one is freed", async () => {
   const w = await World.start();
   const net = await w.network("small", ipam({ Subnet: "10.9.0.0/29" }));
-  const service = await w.create({ replicas: 5, networks: [net] }); // .1 gateway, .2 VIP, .3 to .6 for four tasks
+  const service = await w.create({ replicas: 5, networks: [net] }); // .1 gateway, .2 VIP, three tasks, and one for the load balancer
+  equal(w.running().length, 3);
+  deepEqual(w.store.view.all("node")[0]?.attachments.at(-1)?.addresses, ["10.9.0.6/29"]);
   const waiting = w.tasks().filter((t) => t.status.state === "new");
-  equal(waiting.length, 1);
-  equal(waiting[0]?.status.err, `no available IPv4 addresses on this network's address pools: small (${net.id})`);
-  equal(w.tasks().filter((t) => t.status.state === "assigned").length, 4, "no address for the load balancer either");
-  match(w.tasks().find((t) => t.status.state === "assigned")?.status.err ?? "", /no available IPv4 addresses/);
+  const reason = `no available IPv4 addresses on this network's address pools: small (${net.id})`;
+  deepEqual(
+    waiting.map((t) => t.status.err),
+    [reason, reason],
+  );
+  const [first] = w.running();
+  await w.agent.report(first!.id, "failed");
+  await w.advance(10_000);
+  deepEqual(
+    w.running().map((t) => t.slot),
+    [2, 3, 4],
+    "who waited longest comes first",
+  );
   await w.scale(service.id, 3);
   equal(w.running().length, 3);
+  await w.stop();
+});
+
+test("a node that gets no load balancer address keeps its tasks waiting, with the reason, until it does", async () => {
+  const w = await World.start({ nodes: 2 });
+  const net = await w.network("small", ipam({ Subnet: "10.9.0.0/29" }));
+  const service = await w.create({ replicas: 4, networks: [net] });
+  equal(w.running().length, 2, "of the first node");
+  const stuck = w.alive().filter((t) => t.status.state === "assigned");
+  match(stuck[0]?.status.err ?? "", /no available IPv4 addresses/);
+  await w.scale(service.id, 2);
+  equal(w.running().length, 2);
   await w.stop();
 });
 

@@ -40,13 +40,14 @@ export class NetworkPools {
 
   /**
    * One address of each of the network's families.
+   * @param leave so many must be left over
    * @throws SkepError "unavailable" in Docker's words when there is none left; nothing is taken then
    */
-  take(network: Network, owner: string): Cidr[] {
+  take(network: Network, owner: string, leave = 0): Cidr[] {
     const spaces = this.#spaces.get(network.id) ?? [];
     const taken: Cidr[] = [];
     for (const family of new Set(spaces.map((s) => s.subnet.family))) {
-      const cidr = takeFrom(spaces, family, owner);
+      const cidr = freeOf(spaces, family) > leave ? takeFrom(spaces, family, owner) : undefined;
       if (cidr === undefined) {
         for (const given of taken) this.#giveBack(network.id, given, owner);
         throw new SkepError(
@@ -101,6 +102,10 @@ export class NetworkPools {
     if (!list) this.#held.set(owner, [held]);
     else if (!list.some((h) => h.networkId === held.networkId && h.addr === held.addr)) list.push(held);
   }
+}
+
+function freeOf(spaces: readonly AddressSpace[], family: Family): number {
+  return spaces.reduce((sum, s) => (s.subnet.family === family ? sum + s.free : sum), 0);
 }
 
 function takeFrom(spaces: readonly AddressSpace[], family: Family, owner: string): Cidr | undefined {

@@ -18,7 +18,7 @@ export function allocateTask(view: View, books: Books, task: Task, service: Serv
   try {
     return wanted.map(({ network, config }) => ({
       networkId: network.id,
-      addresses: books.pools.take(network, task.id),
+      addresses: books.pools.take(network, task.id, isOnNoNode(view, network) ? 1 : 0),
       aliases: config.Aliases ?? [],
       ...(config.DriverOpts ? { driverOpts: config.DriverOpts } : {}),
     }));
@@ -52,6 +52,11 @@ export function allocateAttachment(view: View, books: Books, task: Task): Networ
     books.pools.release(task.id, (id) => fresh.has(id));
     throw e;
   }
+}
+
+/** The network's first load balancer endpoint needs an address too: without it none of the tasks could start. */
+function isOnNoNode(view: View, network: Network): boolean {
+  return !view.all("node").some((node) => node.attachments.some((a) => a.networkId === network.id));
 }
 
 interface Wanted {
