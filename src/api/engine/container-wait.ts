@@ -6,12 +6,21 @@ import { type ApiRequest, param } from "../http.ts";
 import { rawInspect } from "./container-inspect.ts";
 import type { EngineContext } from "./context.ts";
 import type { FeedItem } from "./feed.ts";
+import type { HeldStreams } from "./held-streams.ts";
 import { count, object, text } from "./json.ts";
 
 type Condition = "not-running" | "next-exit" | "removed";
 const CONDITIONS: readonly string[] = ["not-running", "next-exit", "removed"];
 
-export async function waitContainer(ctx: EngineContext, req: ApiRequest, res: ServerResponse): Promise<undefined> {
+/** Of a container whose command could not be run, as a shell has it. */
+const NOT_RUN = 127;
+
+export async function waitContainer(
+  ctx: EngineContext,
+  held: HeldStreams,
+  req: ApiRequest,
+  res: ServerResponse,
+): Promise<undefined> {
   const id = param(req, "id");
   const asked = req.query.get("condition") ?? "";
   if (asked !== "" && !CONDITIONS.includes(asked)) {
@@ -23,10 +32,10 @@ export async function waitContainer(ctx: EngineContext, req: ApiRequest, res: Se
   try {
     const items = await ctx.feed.follow(signal); // before the look at the container, so that nothing falls between
     const found = await look(ctx, id);
-    if (!found) throw new SkepError("not_found", `No such container: ${id}`);
+    if (!found && !held.why(id)) throw new SkepError("not_found", `No such container: ${id}`);
     res.writeHead(200, { "Content-Type": "application/json" });
     res.flushHeaders();
-    const code = await exitCode(ctx, found, condition, items);
+    const code = found ? await exitCode(ctx, found, condition, items) : NOT_RUN;
     if (code !== undefined) res.write(`${JSON.stringify({ StatusCode: code })}\n`);
     await new Promise<void>((resolve) => res.end(resolve));
   } finally {

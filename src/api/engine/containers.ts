@@ -32,7 +32,7 @@ export function containerRoutes(ctx: EngineContext, held: HeldStreams): (router:
     router.add("POST", "/containers/create", (req) => createContainer(ctx, req));
     router.add("POST", "/containers/prune", (req) => prune(ctx, req));
     router.add("GET", "/containers/{id}/json", (req) => inspectContainer(ctx, req));
-    router.add("POST", "/containers/{id}/wait", (req, res) => waitContainer(ctx, req, res));
+    router.add("POST", "/containers/{id}/wait", (req, res) => waitContainer(ctx, held, req, res));
     router.add("GET", "/containers/{id}/top", (req) => topContainer(ctx, req));
     router.add("GET", "/containers/{id}/logs", (req, res) => logs(ctx, req, res));
     router.add(
@@ -70,14 +70,16 @@ async function start(
   res: ServerResponse,
 ): Promise<Reply | undefined> {
   const name = param(req, "id");
-  const id = text(object(await rawInspect(ctx, name)).Id);
-  await ensureSandbox(ctx, id);
+  let id = name;
   try {
+    id = text(object(await rawInspect(ctx, name)).Id);
+    await ensureSandbox(ctx, id);
     const subject: Subject = { kind: "container", name };
     return await proxy(ctx.upstream, req, res, { subject, query: new URLSearchParams() });
   } catch (e) {
+    const why = hasCode(e, "not_found") ? held.why(id) : undefined;
     held.release(id);
-    throw e;
+    throw why ?? e;
   }
 }
 

@@ -55,7 +55,8 @@ async function attach(
   const { id, started, options } = await attachOptions(ctx, req);
   await hijack(ctx.upstream, req, socket, head, {
     ...options,
-    otherwise: (refused) => (started || refused.code === "not_found" ? undefined : (client) => held.hold(id, client)),
+    otherwise: (refused) =>
+      started || refused.code === "not_found" ? undefined : (client) => held.hold(id, client, refused),
   });
 }
 
