@@ -1,7 +1,12 @@
 // The manager as a whole: services become running tasks with addresses, and go again. Each loop's finer points are tested in its folder.
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { FakeClock } from "../model/clock.ts";
 import { addressOf } from "../model/ip.ts";
+import { SqliteBackend } from "../store/index.ts";
 import { World } from "./testing/world.ts";
 
 test("a service gets its VIP, its tasks' addresses and the node's load balancer address in Swarm's order", async () => {
@@ -113,4 +118,30 @@ test("what cannot be placed says why, and is placed when it can be", async () =>
   await w.settled();
   equal(w.running(web.id).length, 1);
   await w.stop();
+});
+
+test("read back from its file, everything is as it was: nothing is restarted, no address changes hands", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "skep-manager-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const backend = () => SqliteBackend.open(join(dir, "skep.db"));
+  const clock = new FakeClock();
+  const w = await World.start({ backend: backend(), clock });
+  const net = await w.network("net");
+  const ports = [{ Protocol: "tcp", TargetPort: 80, PublishMode: "ingress" } as const];
+  const web = await w.create({ replicas: 3, networks: [net], spec: { EndpointSpec: { Mode: "vip", Ports: ports } } });
+  await w.agent.report(w.running()[0]!.id, "failed");
+  await w.settled();
+  const summary = (of: World) => ({
+    tasks: of.tasks().map((x) => [x.id, x.desiredState, x.status.state, x.networks]),
+    endpoint: of.service(web.id).endpoint,
+    nodes: of.store.view.all("node").map((n) => n.attachments),
+  });
+  const before = summary(w);
+  await w.stop();
+  const again = await World.start({ backend: backend(), clock });
+  deepEqual(summary(again), before);
+  await again.advance(5_000);
+  equal(again.running(web.id).length, 3);
+  deepEqual(again.warnings, []);
+  await again.stop();
 });

@@ -126,7 +126,8 @@ export class FakeAgent {
     if (way === "stay") return;
     if (way !== "run") return this.report(task.id, way, { err: way === "failed" ? "task: non-zero exit (1)" : "" });
     if (seen !== "ready" && seen !== "running") await this.report(task.id, "ready");
-    if (task.desiredState === "running" && this.states.get(task.id) === "ready") await this.report(task.id, "running");
+    if (task.desiredState === "running" && (this.states.get(task.id) ?? seen) === "ready")
+      await this.report(task.id, "running");
   }
 }
 
