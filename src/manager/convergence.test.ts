@@ -3,10 +3,11 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Task } from "../model/objects.ts";
+import { isOutdated } from "../model/outdated.ts";
 import type { NodeAvailability, ServiceSpec } from "../model/spec.ts";
 import { isWantedAlive } from "../model/task-state.ts";
 import type { View } from "../store/index.ts";
-import { isFinished, isGiven, isOutdated } from "./task-life.ts";
+import { isFinished, isGiven } from "./task-life.ts";
 import { NANOSECONDS, World } from "./testing/world.ts";
 
 const which = fc.nat(5);

@@ -1,7 +1,6 @@
-// What the loops ask of a task: has it ended, is it up to date, which networks should it have. States and their order are in model/task-state.ts.
-import { isDeepStrictEqual } from "node:util";
-import type { NetworkAttachment, Node, Service, Task } from "../model/objects.ts";
-import type { NetworkAttachmentConfig } from "../model/spec.ts";
+// What the loops ask of a task: has it ended, where does it stand. Whether it is up to date is in model/outdated.ts, states and their order in
+// model/task-state.ts.
+import type { NetworkAttachment, Node, Task } from "../model/objects.ts";
 import { isTerminal, isWantedAlive, TASK_STATES } from "../model/task-state.ts";
 
 /** Whether nothing runs for the task and nothing ever will: it ended, or it was called off before a node had it. */
@@ -18,27 +17,6 @@ export function isGiven(attachment: NetworkAttachment): boolean {
 /** Whether the node takes no part any more: tasks on it are lost, or are to be moved away. */
 export function isLost(node: Node | undefined): boolean {
   return !node || node.status.state === "down";
-}
-
-/** The networks that a service asks for, in its order, in the new place or the old one. */
-export function networkConfigs(service: Pick<Service, "spec">): readonly NetworkAttachmentConfig[] {
-  return service.spec.TaskTemplate.Networks ?? service.spec.Networks ?? [];
-}
-
-/** Whether a task was made to another spec than its service has now. Equal specs under another version are up to date. */
-export function isOutdated(task: Task, service: Service): boolean {
-  if (task.specVersion === service.specVersion) return false;
-  return (
-    !isDeepStrictEqual(task.spec, service.spec.TaskTemplate) ||
-    !isDeepStrictEqual(task.endpoint?.spec ?? {}, service.spec.EndpointSpec ?? {}) ||
-    (!service.spec.TaskTemplate.Networks && !hasNetworks(task, service))
-  );
-}
-
-/** For networks in their old place, which is not part of the task's spec. */
-function hasNetworks(task: Task, service: Service): boolean {
-  const has = new Set<string>(task.networks.map((n) => n.networkId));
-  return has.size === 0 || networkConfigs(service).every((n) => n.Target !== undefined && has.has(n.Target));
 }
 
 /** Where a service's tasks stand: a slot's number, or for global services the node's id. */

@@ -3,9 +3,9 @@ import { isDeepStrictEqual } from "node:util";
 import { SkepError } from "../../model/errors.ts";
 import type { NetworkId } from "../../model/ids.ts";
 import type { Network, Service, ServiceEndpoint, VirtualIp } from "../../model/objects.ts";
+import { networkConfigs } from "../../model/outdated.ts";
 import { usesIngress } from "../../model/published-ports.ts";
 import type { View } from "../../store/index.ts";
-import { networkConfigs } from "../task-life.ts";
 import type { Books } from "./books.ts";
 
 /** The network that carries published ports to any node, once it is there. */

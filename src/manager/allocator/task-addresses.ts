@@ -2,10 +2,11 @@
 import { SkepError } from "../../model/errors.ts";
 import type { NetworkId } from "../../model/ids.ts";
 import type { Cidr, Network, NetworkAttachment, Service, Task } from "../../model/objects.ts";
+import { networkConfigs } from "../../model/outdated.ts";
 import { usesIngress } from "../../model/published-ports.ts";
 import type { NetworkAttachmentConfig } from "../../model/spec.ts";
 import type { View } from "../../store/index.ts";
-import { isGiven, networkConfigs } from "../task-life.ts";
+import { isGiven } from "../task-life.ts";
 import type { Books } from "./books.ts";
 import { allocatedNetwork, ingressOf } from "./service-endpoint.ts";
 

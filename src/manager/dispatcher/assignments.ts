@@ -3,9 +3,10 @@ import { MTU_OPTION } from "../../model/address-pool.ts";
 import type { NetworkAssignment, ServiceAssignment } from "../../model/assignment.ts";
 import type { NetworkId, NodeId, ServiceId, TaskId } from "../../model/ids.ts";
 import type { Network, NetworkAttachment, Service, Task } from "../../model/objects.ts";
+import { networkConfigs } from "../../model/outdated.ts";
 import { isWantedAlive, TASK_STATES } from "../../model/task-state.ts";
 import type { View } from "../../store/index.ts";
-import { isFinished, isGiven, networkConfigs } from "../task-life.ts";
+import { isFinished, isGiven } from "../task-life.ts";
 
 /** The usual underlay's 1500 bytes, less 50 of VXLAN header (libnetwork, overlay.vxlanEncap). */
 const DEFAULT_MTU = 1450;

@@ -2,9 +2,10 @@
 // changed becomes actions at the end; nothing here writes. The steps are in the *-step.ts files, their order in service-plan.ts.
 import type { NodeId } from "../../model/ids.ts";
 import type { Node, RestartHistory, Service, Task, UpdateStatus } from "../../model/objects.ts";
+import { isOutdated } from "../../model/outdated.ts";
 import type { ServiceSpec } from "../../model/spec.ts";
 import { type DesiredState, isTerminal, isWantedAlive, type TaskState } from "../../model/task-state.ts";
-import { isFinished, isLost, isOutdated, type SlotKey, slotKeyOf } from "../task-life.ts";
+import { isFinished, isLost, type SlotKey, slotKeyOf } from "../task-life.ts";
 
 /** A task, stored or about to be. */
 export interface DraftTask {
