@@ -1,5 +1,6 @@
 // Tasks: listed and shown. Nobody makes or removes one by hand.
 import { type Task, taskName } from "../model/objects.ts";
+import { isOutdated } from "../model/outdated.ts";
 import { TASK_STATES } from "../model/task-state.ts";
 import type { View } from "../store/index.ts";
 import type { ActiveSwarm, ApiContext } from "./context.ts";
@@ -53,5 +54,5 @@ function filterOf(view: View, me: ActiveSwarm, filters: Filters): (task: Task) =
 /** Whether the task was made from what its service's spec says of tasks now. */
 function isUpToDate(view: View, task: Task): boolean {
   const service = task.serviceId === undefined ? undefined : view.get("service", task.serviceId);
-  return service !== undefined && task.specVersion >= service.specVersion;
+  return service !== undefined && !isOutdated(task, service);
 }

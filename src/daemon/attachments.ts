@@ -50,7 +50,15 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
         serviceLabels: {},
         spec: {
           NetworkAttachmentSpec: { ContainerID: "" },
-          ContainerSpec: request.hostname ? { Hostname: request.hostname } : {},
+          ContainerSpec: {
+            ...(request.hostname ? { Hostname: request.hostname } : {}),
+            Hosts: request.hosts.map(swarmHost),
+            DNSConfig: {
+              Nameservers: request.dns.nameservers,
+              Search: request.dns.search,
+              Options: request.dns.options,
+            },
+          },
           Runtime: "attachment",
         },
         specVersion: 0,
@@ -185,6 +193,12 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
     const why = status.err ?? status.message;
     throw new SkepError("unavailable", `the attachment was not made in ${PATIENCE_MS / 1000} s: ${why}`);
   }
+}
+
+/** "name:address", as `docker run --add-host` has it, in the form of a service's hosts: "address name". */
+function swarmHost(entry: string): string {
+  const colon = entry.indexOf(":");
+  return `${entry.slice(colon + 1)} ${entry.slice(0, colon)}`;
 }
 
 function attachmentOf(request: AttachmentRequest): NetworkAttachment {

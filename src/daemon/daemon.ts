@@ -42,7 +42,7 @@ export interface Daemon {
 }
 
 /** Makes the rooms. Only the store's file is opened (and locked); nothing runs yet. @throws SkepError "unavailable" */
-export async function assemble(config: DaemonConfig, log: Log): Promise<Daemon> {
+export async function assemble(config: DaemonConfig, log: Log, onDeath: (error: unknown) => void): Promise<Daemon> {
   const clock = systemClock;
   const { version } = JSON.parse(readFileSync(PACKAGE, "utf8")) as { version: string };
   const store = await Store.open(SqliteBackend.open(storeFile(config)), clock);
@@ -60,6 +60,7 @@ export async function assemble(config: DaemonConfig, log: Log): Promise<Daemon> 
     identity,
     describeNode: async () => describeNode(await engine.info(), config.nodeHostname, version),
     hostRoutes: routes,
+    onDeath,
     clock,
     log,
   });

@@ -12,17 +12,22 @@ import { startParts } from "./parts.ts";
 
 /**
  * Runs a daemon until SIGTERM or SIGINT, and resolves when all of it has stopped; tasks run on.
- * @throws SkepError when it cannot start, with everything that had started stopped again
+ * @throws SkepError when it cannot start, or what one of its control loops died of, with everything that had started stopped again
  */
 export async function runDaemon(config: DaemonConfig): Promise<void> {
   const log = createLog(config.logLevel);
-  const told = untilTold();
-  const { parts } = await assemble(config, log);
+  const { promise: end, resolve, reject } = Promise.withResolvers<NodeJS.Signals>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve(signal));
+  end.catch(() => undefined); // a death while the parts still start is thrown below, when they have
+  const { parts } = await assemble(config, log, reject);
   const stop = await startParts(parts, log);
   log.info({ hosts: config.hosts }, "skep answers");
-  const signal = await told;
-  log.info({ signal }, "stopping; tasks run on");
-  await stop();
+  try {
+    const signal = await end;
+    log.info({ signal }, "stopping; tasks run on");
+  } finally {
+    await stop();
+  }
 }
 
 /**
@@ -56,10 +61,4 @@ async function attachedContainers(config: DaemonConfig): Promise<string[]> {
   } finally {
     await store.close();
   }
-}
-
-function untilTold(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve(signal));
-  });
 }

@@ -22,6 +22,8 @@ export interface SwarmNeeds {
   readonly identity: IdentityFile;
   readonly describeNode: () => Promise<NodeDescription>;
   readonly hostRoutes: () => readonly Prefix[];
+  /** A control loop died of a fault of ours: the daemon should end, and be started again, rather than go on without it. */
+  readonly onDeath: (error: unknown) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -42,7 +44,13 @@ export class Swarm implements SwarmControl {
     if (!me) return;
     const description = await this.#needs.describeNode();
     const { store, clock, log, hostRoutes } = this.#needs;
-    const manager = new Manager({ store, clock, log: log.child({ room: "manager" }), hostRoutes });
+    const manager = new Manager({
+      store,
+      clock,
+      log: log.child({ room: "manager" }),
+      hostRoutes,
+      onDeath: this.#needs.onDeath,
+    });
     await manager.start();
     const agent = new Agent({
       nodeId: me.nodeId,

@@ -103,6 +103,7 @@ function createTask(tx: Tx, service: Service, draft: DraftTask): void {
     ...(typeof draft.key === "number" ? { slot: draft.key } : { nodeId: draft.key as NodeId }),
     spec: service.spec.TaskTemplate,
     specVersion: service.specVersion,
+    ...(service.registryAuth ? { registryAuth: service.registryAuth } : {}),
     endpoint: { spec: service.spec.EndpointSpec ?? {}, ports: [], virtualIPs: [] },
     networks: [],
     status: { timestamp: tx.now, state: "new", message: "created" },
