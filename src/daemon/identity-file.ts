@@ -9,13 +9,18 @@ export interface Identity {
   readonly advertiseAddr: string;
 }
 
+/** Its path. */
+export function identityFile(dataRoot: string): string {
+  return join(dataRoot, "node.json");
+}
+
 export class IdentityFile {
   readonly #path: string;
   #known: Identity | undefined;
 
   constructor(dataRoot: string) {
     mkdirSync(dataRoot, { recursive: true, mode: 0o700 });
-    this.#path = join(dataRoot, "node.json");
+    this.#path = identityFile(dataRoot);
     try {
       this.#known = JSON.parse(readFileSync(this.#path, "utf8")) as Identity;
     } catch (e) {

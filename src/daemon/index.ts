@@ -1,12 +1,12 @@
 // The daemon room: one skep daemon, from its config to its end.
 import { rmSync } from "node:fs";
-import { PodmanEngine, podmanOptions } from "../engine/index.ts";
+import { endExecMonitors, PodmanEngine, podmanOptions } from "../engine/index.ts";
 import { systemClock } from "../model/clock.ts";
 import { createNodeNetwork } from "../network/index.ts";
 import { SqliteBackend, Store } from "../store/index.ts";
 import type { DaemonConfig } from "./config.ts";
 import { assemble, storeFile } from "./daemon.ts";
-import { IdentityFile } from "./identity-file.ts";
+import { IdentityFile, identityFile } from "./identity-file.ts";
 import { createLog } from "./log.ts";
 import { startParts } from "./parts.ts";
 
@@ -46,11 +46,23 @@ export async function purge(config: DaemonConfig): Promise<void> {
       ...(await attachedContainers(config)),
     ];
     await Promise.all(containers.map((id) => engine.removeContainer(id, { force: true, volumes: true })));
+    await endExecMonitors(containers);
   }
   await engine.stopService();
   await network.purge();
-  rmSync(config.dataRoot, { recursive: true, force: true });
-  rmSync(config.execRoot, { recursive: true, force: true });
+  for (const path of ownFiles(config)) rmSync(path, { recursive: true, force: true });
+}
+
+/** What the rooms keep in the roots. Anything else there is somebody else's, or the command line's, which removes its own. */
+function ownFiles(config: DaemonConfig): string[] {
+  const store = storeFile(config);
+  const sockets = config.hosts.flatMap((h) => (h.kind === "unix" ? [h.path] : []));
+  const { socketPath, own } = podmanOptions(config.execRoot, config.podman);
+  return [
+    ...[store, `${store}-wal`, `${store}-shm`, identityFile(config.dataRoot)],
+    ...sockets,
+    ...(own ? [socketPath, own.stateDir] : []),
+  ];
 }
 
 /** Containers of `docker run` on a swarm network: they would be left without one. */

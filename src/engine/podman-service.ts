@@ -151,7 +151,8 @@ export class PodmanService {
       await Promise.race([once(child, "spawn"), once(child, "error").then(([e]) => Promise.reject(e as Error))]);
       child.unref();
       child.on("exit", (code, signal) => {
-        this.#options.log.warn({ pid: child.pid, code, signal }, "podman's service ended");
+        if (!this.#closed.signal.aborted)
+          this.#options.log.warn({ pid: child.pid, code, signal }, "podman's service ended");
       });
       return child.pid ?? 0;
     } finally {
