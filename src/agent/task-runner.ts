@@ -131,7 +131,7 @@ export class TaskRunner {
       case "accept":
         return this.#report("accepted", "accepted");
       case "prepare":
-        return this.#failing("rejected", "preparing", () => limiter.run(() => this.#prepare()));
+        return this.#failing("rejected", "preparing", () => this.#prepare());
       case "start":
         return this.#failing("failed", "starting", () => limiter.run(() => this.#start()));
       case "adopt": {
@@ -179,6 +179,10 @@ export class TaskRunner {
     this.#report("preparing", "preparing");
     const image = this.#task.spec.ContainerSpec?.Image ?? "";
     await this.#needs.images.ensure(image, this.#task.registryAuth);
+    await this.#needs.limiter.run(() => this.#create());
+  }
+
+  async #create(): Promise<void> {
     if (this.#stale()) return;
     const sandbox = await this.#plumb();
     const { engine, network } = this.#needs;
