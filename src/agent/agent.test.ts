@@ -160,6 +160,22 @@ test("an engine that is away is waited for", async (t) => {
   ok(!w.states(task).includes("rejected"));
 });
 
+test("a container whose start the engine died over is made anew", async (t) => {
+  const w = world(t);
+  w.engine.diesOverStart = 1;
+  const task = aTask();
+  w.session.send({ full: true, tasks: [task] });
+  await w.until(() => {
+    w.clock.advance(1000);
+    return w.last(task)?.state === "running";
+  });
+  equal(w.engine.containers.size, 1);
+  deepEqual(
+    w.states(task).filter((s) => s === "failed"),
+    [],
+  );
+});
+
 test("a new daemon adopts what runs, and touches nothing of it", async (t) => {
   const before = new World();
   const task = aTask();

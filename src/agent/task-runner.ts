@@ -212,11 +212,20 @@ export class TaskRunner {
       if (this.#presence === "running") this.#container = { ...container, pid };
     } catch (e) {
       this.#presence = "created";
+      if (hasCode(e, "unavailable")) await this.#recreate(container.id);
       throw e;
     }
     await this.#needs.network.join(this.sandboxId);
     if (this.#presence === "running") this.#report("running", "started");
     else await this.#needs.network.leave(this.sandboxId);
+  }
+
+  /** The engine died over the start and knows no more what became of it: a container in that state is good for nothing. */
+  async #recreate(containerId: string): Promise<void> {
+    await this.#needs.engine.removeContainer(containerId, { force: true, volumes: true });
+    this.#container = undefined;
+    this.#presence = "none";
+    await this.#create();
   }
 
   async #plumb(): Promise<Sandbox> {

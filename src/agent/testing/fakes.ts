@@ -29,6 +29,8 @@ export class FakeEngine implements EngineParts {
   readonly #listeners = new Set<(exit: ContainerExit) => void>();
   /** Set to make every call fail as an engine does that is being restarted. */
   away = false;
+  /** So many starts end with the engine's death. */
+  diesOverStart = 0;
   #pid = 1000;
 
   imageExists = async (ref: string) => {
@@ -66,6 +68,7 @@ export class FakeEngine implements EngineParts {
 
   startContainer = async (id: string) => {
     this.#answer();
+    if (this.diesOverStart-- > 0) throw new SkepError("unavailable", `podman died while it started container ${id}`);
     if (this.#get(id).image === "broken:latest")
       throw new SkepError("invalid", "starting container failed: no such file");
     const pid = this.#pid++;
