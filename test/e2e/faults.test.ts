@@ -2,6 +2,7 @@
 import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { after, before, suite, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { Host, until } from "./host.ts";
 
 let host: Host;
@@ -159,6 +160,30 @@ suite("faults", () => {
     );
   });
 
+  test("kill -9 at random moments of scaling, updating and removing: it converges, and nothing stray is left", async (t) => {
+    await host.docker(...create("target", "--replicas", "3", "--update-parallelism", "0"), "containous/whoami");
+    for (let i = 0; i < 6; i++) {
+      const pauseMs = Math.floor(Math.random() * 900);
+      t.diagnostic(`killed ${pauseMs} ms into round ${i}`);
+      await (i % 3 === 2
+        ? host.docker("service", "update", "-q", "-d", "--force", "target")
+        : host.docker("service", "scale", "-d", `target=${i % 3 === 0 ? 8 : 2}`));
+      await delay(pauseMs); // the moment is meant to be arbitrary
+      await host.kill9();
+      await host.up();
+    }
+    await host.docker("service", "scale", "-d", "target=3");
+    await runs("target", 3);
+    await until(async () => (await runningContainers("target")) === 3, "three containers run, and no more");
+    await host.docker("service", "rm", "target");
+    await host.kill9();
+    await host.up();
+    await until(async () => (await host.docker("ps", "-aq", "--filter", "name=target.")) === "", "all are removed");
+    const tasks = await runningContainers("");
+    await until(() => sandboxes().length === tasks, "a namespace for each task and no more");
+    ok(!(await table()).includes("target"), "the balancer has forgotten it");
+  });
+
   test("a task that dies while no daemon runs is replaced by the next", async () => {
     await runs("client", 1);
     const id = await host.docker("ps", "-q", "--no-trunc", "--filter", "name=client.1.");
@@ -238,11 +263,21 @@ async function client(): Promise<string> {
 }
 
 async function namespaceOf(address: string): Promise<string> {
-  for (const name of readdirSync(host.netnsDir).filter((n) => /^[0-9a-f]{12}$/.test(n))) {
+  for (const name of sandboxes()) {
     const netns = `${host.netnsDir}/${name}`;
     if ((await host.run(["ip", "-4", "-o", "addr"], { netns })).stdout.includes(`inet ${address}/`)) return netns;
   }
   throw new Error(`no namespace has ${address}`);
+}
+
+async function runningContainers(service: string): Promise<number> {
+  const ids = await host.docker("ps", "-q", "--filter", `name=${service}.`);
+  return ids === "" ? 0 : ids.split("\n").length;
+}
+
+/** The namespaces of tasks. */
+function sandboxes(): string[] {
+  return readdirSync(host.netnsDir).filter((name) => /^[0-9a-f]{12}$/.test(name));
 }
 
 /** The balancer's table on my-net, without counters. */
