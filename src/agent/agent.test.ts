@@ -134,6 +134,19 @@ test("an image is pulled once, however many tasks need it", async (t) => {
   deepEqual(w.engine.pulled, ["registry/app:1"]);
 });
 
+test("a pull is given up when the last task that waits for it is called off", async (t) => {
+  const w = world(t);
+  const tasks = [1, 2].map((slot) => aTask({ slot, spec: { ContainerSpec: { Image: "slow/app:1" } } }));
+  w.session.send({ full: true, tasks });
+  await w.until(() => w.engine.pulled.length === 1 && tasks.every((task) => w.last(task)?.state === "preparing"));
+  w.session.send({ tasks: [{ ...tasks[0]!, desiredState: "remove" }] });
+  await w.until(() => w.last(tasks[0]!)?.state === "shutdown");
+  deepEqual(w.engine.givenUp, []);
+  w.session.send({ tasks: [{ ...tasks[1]!, desiredState: "remove" }] });
+  await w.until(() => w.last(tasks[1]!)?.state === "shutdown");
+  deepEqual(w.engine.givenUp, ["slow/app:1"]);
+});
+
 test("a process that cannot be started fails the task", async (t) => {
   const w = world(t);
   w.engine.images.add("broken:latest");

@@ -2,37 +2,61 @@
 import type { ContainerEngine } from "../engine/index.ts";
 import { hasCode, SkepError } from "../model/errors.ts";
 
+interface Pull {
+  readonly done: Promise<void>;
+  readonly abort: AbortController;
+  waiting: number;
+}
+
 export class Images {
   readonly #engine: Pick<ContainerEngine, "imageExists" | "pullImage">;
-  readonly #pulls = new Map<string, Promise<void>>();
+  readonly #pulls = new Map<string, Pull>();
 
   constructor(engine: Pick<ContainerEngine, "imageExists" | "pullImage">) {
     this.#engine = engine;
   }
 
   /**
-   * Resolves when the image is in local storage. An image that is there already is not pulled again: where a registry can be reached the
-   * docker CLI pins the digest into the spec, so a changed image is another name.
+   * Resolves when the image is in local storage, or when `signal` aborts: a pull that nobody waits for any more is given up. An image that is
+   * there already is not pulled again: where a registry can be reached the docker CLI pins the digest into the spec, so a changed image is
+   * another name.
    * @throws SkepError "not_found" with Docker's "No such image: …" when it is neither here nor in a registry, or no registry can be reached
    */
-  async ensure(ref: string, authHeader: string | undefined): Promise<void> {
+  async ensure(ref: string, authHeader: string | undefined, signal: AbortSignal): Promise<void> {
     if (await this.#engine.imageExists(ref)) return;
     const key = `${ref}\n${authHeader ?? ""}`;
-    let pull = this.#pulls.get(key);
-    if (!pull) {
-      pull = this.#pull(ref, authHeader).finally(() => this.#pulls.delete(key));
-      this.#pulls.set(key, pull);
+    const pull = this.#pulls.get(key) ?? this.#start(key, ref, authHeader);
+    pull.waiting++;
+    try {
+      await Promise.race([pull.done, aborted(signal)]);
+    } finally {
+      if (--pull.waiting === 0) pull.abort.abort();
     }
-    await pull;
   }
 
-  async #pull(ref: string, authHeader: string | undefined): Promise<void> {
+  #start(key: string, ref: string, authHeader: string | undefined): Pull {
+    const abort = new AbortController();
+    const done = this.#pull(ref, authHeader, abort.signal).finally(() => this.#pulls.delete(key));
+    done.catch(() => undefined); // whoever waits hears of it; after the last has gone nobody need
+    const pull = { done, abort, waiting: 0 };
+    this.#pulls.set(key, pull);
+    return pull;
+  }
+
+  async #pull(ref: string, authHeader: string | undefined, signal: AbortSignal): Promise<void> {
     try {
-      await this.#engine.pullImage(ref, { authHeader });
+      await this.#engine.pullImage(ref, { authHeader, signal });
     } catch (e) {
       // The engine itself being away is another matter than a registry that is: ask it once more, and let its own error tell.
       if (hasCode(e, "unavailable") && (await this.#engine.imageExists(ref))) return;
       throw new SkepError("not_found", `No such image: ${ref}`, { image: ref }, e);
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

@@ -36,6 +36,8 @@ export class TaskRunner {
   #task: Task;
   #status: TaskStatus;
   #released = false;
+  /** Aborts when nothing need be prepared for this task any more: wishes only move forward, so that is for good. */
+  readonly #unwanted = new AbortController();
   #sandbox: Sandbox | undefined;
   #presence: ContainerPresence = "none";
   #container: { id: string; pid: number; exitCode: number } | undefined;
@@ -70,12 +72,14 @@ export class TaskRunner {
   /** The managers changed their wish. */
   update(task: Task): void {
     this.#task = task;
+    if (this.#stale()) this.#unwanted.abort();
     this.#wakeup.now();
   }
 
   /** The task's record is gone from the store. */
   release(): void {
     this.#released = true;
+    this.#unwanted.abort();
     this.#needs.reporter.forget(this.#task.id);
     this.#wakeup.now();
   }
@@ -131,7 +135,7 @@ export class TaskRunner {
       case "accept":
         return this.#report("accepted", "accepted");
       case "prepare":
-        return this.#failing("rejected", "preparing", () => this.#prepare());
+        return this.#failing("rejected", "preparing", () => this.#prepare(signal));
       case "start":
         return this.#failing("failed", "starting", () => limiter.run(() => this.#start()));
       case "adopt": {
@@ -174,11 +178,16 @@ export class TaskRunner {
     }
   }
 
-  async #prepare(): Promise<void> {
+  async #prepare(daemonStops: AbortSignal): Promise<void> {
     if (this.#stale()) return;
     this.#report("preparing", "preparing");
     const image = this.#task.spec.ContainerSpec?.Image ?? "";
-    await this.#needs.images.ensure(image, this.#task.registryAuth);
+    await this.#needs.images.ensure(
+      image,
+      this.#task.registryAuth,
+      AbortSignal.any([this.#unwanted.signal, daemonStops]),
+    );
+    if (daemonStops.aborted) return;
     await this.#needs.limiter.run(() => this.#create());
   }
 

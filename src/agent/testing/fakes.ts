@@ -1,7 +1,14 @@
 // Stand-ins for what the agent works with: an engine and a data plane that keep their state in maps and refuse what the real ones refuse,
 // and a session whose messages the test sends.
 
-import type { ContainerCreate, ContainerEngine, ContainerExit, ContainerSummary } from "../../engine/index.ts";
+import { once } from "node:events";
+import type {
+  ContainerCreate,
+  ContainerEngine,
+  ContainerExit,
+  ContainerSummary,
+  PullOptions,
+} from "../../engine/index.ts";
 import type { Assignments, DispatcherSession, StatusReport } from "../../model/assignment.ts";
 import { SkepError } from "../../model/errors.ts";
 import type { NodeId, TaskId } from "../../model/ids.ts";
@@ -26,6 +33,8 @@ export class FakeEngine implements EngineParts {
   readonly containers = new Map<string, ContainerSummary>();
   readonly images = new Set(["web:latest"]);
   readonly pulled: string[] = [];
+  /** Pulls that were aborted: those of "slow/…" never end otherwise. */
+  readonly givenUp: string[] = [];
   readonly #listeners = new Set<(exit: ContainerExit) => void>();
   /** Set to make every call fail as an engine does that is being restarted. */
   away = false;
@@ -38,9 +47,10 @@ export class FakeEngine implements EngineParts {
     return this.images.has(ref) ? ({ id: `sha256:${ref}` } as never) : undefined;
   };
 
-  pullImage = async (ref: string) => {
+  pullImage = async (ref: string, options?: PullOptions) => {
     this.#answer();
     this.pulled.push(ref);
+    if (ref.startsWith("slow/")) await once(options!.signal!, "abort").then(() => this.givenUp.push(ref));
     if (!ref.startsWith("registry/")) throw new SkepError("not_found", `pull access denied for ${ref}`);
     this.images.add(ref);
     return { id: `sha256:${ref}` } as never;
