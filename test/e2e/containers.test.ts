@@ -114,6 +114,7 @@ suite("containers", () => {
 
   test("docker run on an attachable network: names both ways, until the container goes", async () => {
     await service("web", ["--replicas", "2"], "containous/whoami");
+    match(await host.docker("ps", "--filter", "name=web.1.", "--format", "{{.Command}}"), /^"\/whoami"$/);
     await host.docker(
       "run",
       "-d",

@@ -4,6 +4,7 @@ import { readlink } from "node:fs/promises";
 import { familiarImageName } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
 import { type ApiRequest, boolParam, type Reply } from "../http.ts";
+import type { CommandLines } from "./command-lines.ts";
 import { type EngineContext, INTERNAL_LABELS, TASK_LABEL } from "./context.ts";
 import { Filters, imageForms } from "./filters.ts";
 import { count, type Json, list, object, strings, text } from "./json.ts";
@@ -39,7 +40,7 @@ export interface Entry {
 }
 
 /** @throws SkepError "invalid" for filters that Docker refuses too */
-export async function listContainers(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
+export async function listContainers(ctx: EngineContext, lines: CommandLines, req: ApiRequest): Promise<Reply> {
   const filters = Filters.of(req.query, ACCEPTED);
   for (const status of filters.get("status")) {
     if (!STATES.includes(status)) throw new SkepError("invalid", `invalid filter 'status=${status}'`);
@@ -57,7 +58,13 @@ export async function listContainers(ctx: EngineContext, req: ApiRequest): Promi
       (before === undefined || e.created < before) &&
       isWanted(e, filters, ancestors),
   );
-  return { json: (limit > 0 ? chosen.slice(0, limit) : chosen).map((e) => e.json) };
+  const shown = limit > 0 ? chosen.slice(0, limit) : chosen;
+  const all = new Set(entries.map((e) => e.id));
+  const commands = await lines.of(
+    shown.map((e) => e.id),
+    all,
+  );
+  return { json: shown.map((e) => ({ ...e.json, Command: commands.get(e.id) ?? e.json.Command })) };
 }
 
 /** Every container, newest first, in Docker's shape. */
@@ -91,7 +98,6 @@ function entry(
   const health = text(detail.Status);
   const taskId = taskOf(labels);
   const networking = taskId === undefined ? undefined : ctx.containerNetworks.of(taskId);
-  const command = list(detail.Command).map(text);
   const own = alias(object(object(c.NetworkSettings).Networks));
   const networks = networking ? networksJson(networking) : Object.keys(own).length > 0 ? own : bare(hostNet, detail);
   const image = text(c.Image);
@@ -110,7 +116,7 @@ function entry(
       Names: c.Names,
       Image: image === "" ? text(c.ImageID) : familiarImageName(image),
       ImageID: c.ImageID,
-      Command: command.length > 0 ? commandLine(command) : c.Command,
+      Command: c.Command,
       Created: c.Created,
       Ports: list(c.Ports).map(port),
       ...(c.SizeRw === undefined ? {} : { SizeRw: c.SizeRw }),
@@ -144,12 +150,6 @@ function bare(hostNet: ReadonlySet<number>, detail: Json): Json {
 export function publicLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(labels).filter(([k]) => !k.startsWith(INTERNAL_LABELS)));
 }
-
-/** As Docker prints it: an argument with a space in quotes. */
-function commandLine([path = "", ...args]: readonly string[]): string {
-  return [path, ...args.map((a) => (a.includes(" ") ? `'${a}'` : a))].join(" ");
-}
-
 function modeOf(labels: Readonly<Record<string, string>>, networks: Json): string {
   if (labels[TASK_LABEL] !== undefined) return "default";
   return Object.keys(networks)[0] ?? "none";

@@ -5,6 +5,7 @@ import { hasCode, messageOf, SkepError } from "../../model/errors.ts";
 import type { TaskId } from "../../model/ids.ts";
 import { type ApiRequest, boolParam, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
+import { CommandLines } from "./command-lines.ts";
 import { createContainer } from "./container-create.ts";
 import { inspectContainer, rawInspect } from "./container-inspect.ts";
 import { listContainers } from "./container-list.ts";
@@ -27,8 +28,9 @@ export function containerRoutes(ctx: EngineContext, held: HeldStreams): (router:
   const named = (req: ApiRequest): Subject => ({ kind: "container", name: param(req, "id") });
   const on = (options: (req: ApiRequest) => ProxyOptions = () => ({})) =>
     proxied(upstream, (req) => ({ subject: named(req), ...options(req) }));
+  const lines = new CommandLines(ctx);
   return (router) => {
-    router.add("GET", "/containers/json", (req) => listContainers(ctx, req));
+    router.add("GET", "/containers/json", (req) => listContainers(ctx, lines, req));
     router.add("POST", "/containers/create", (req) => createContainer(ctx, req));
     router.add("POST", "/containers/prune", (req) => prune(ctx, req));
     router.add("GET", "/containers/{id}/json", (req) => inspectContainer(ctx, req));
