@@ -5,6 +5,7 @@ import { createCertificateAuthority, newJoinToken, newUnlockKey, tlsInfoOf } fro
 import type { ContainerEngine } from "../engine/index.ts";
 import { Manager } from "../manager/index.ts";
 import type { Clock } from "../model/clock.ts";
+import { INGRESS_NETWORK } from "../model/cluster-defaults.ts";
 import { SkepError } from "../model/errors.ts";
 import { type ClusterId, type NetworkId, type NodeId, newId, type TaskId } from "../model/ids.ts";
 import type { Prefix } from "../model/ip.ts";
@@ -135,16 +136,7 @@ export class Swarm implements SwarmControl {
         tx.create<"network">({
           kind: "network",
           id: newId<NetworkId>(),
-          spec: {
-            Name: "ingress",
-            Labels: {},
-            Driver: "overlay",
-            Options: {},
-            EnableIPv6: false,
-            Internal: false,
-            Attachable: false,
-            Ingress: true,
-          },
+          spec: INGRESS_NETWORK,
         });
       });
       await this.start();

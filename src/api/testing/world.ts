@@ -1,11 +1,13 @@
 // A world for tests of the API: the real server on a socket of its own, a real store in memory, and fakes for what the daemon provides.
 // The test plays the managers and the agent: it writes into the store what they would.
+
 import { mkdtemp, rm } from "node:fs/promises";
 import { type IncomingHttpHeaders, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { FakeClock } from "../../model/clock.ts";
+import { INGRESS_NETWORK } from "../../model/cluster-defaults.ts";
 import { SkepError } from "../../model/errors.ts";
 import { type ClusterId, type NetworkId, type NodeId, newHexId, newId } from "../../model/ids.ts";
 import { type Log, silent } from "../../model/log.ts";
@@ -230,16 +232,7 @@ export class FakeSwarm implements SwarmControl {
       tx.create<"network">({
         kind: "network",
         id: newId<NetworkId>(),
-        spec: {
-          Name: "ingress",
-          Labels: {},
-          Driver: "overlay",
-          Options: {},
-          EnableIPv6: false,
-          Internal: false,
-          Attachable: false,
-          Ingress: true,
-        },
+        spec: INGRESS_NETWORK,
         driverState: { vni: 4096 },
         ipam: { configs: [{ subnet: "10.0.0.0/24", gateway: "10.0.0.1" }] },
       });
