@@ -16,7 +16,12 @@ test("tasks are filtered by service, node, state, name, and whether they are up 
   const w = await swarmWorld(t);
   const of = await web(w, { Labels: { tier: "front" } });
   const { nodeId } = w.swarm.active()!;
-  const old = await addTask(w, of, 1, { ...at("running", "shutdown"), specVersion: 0, nodeId });
+  const old = await addTask(w, of, 1, {
+    ...at("running", "shutdown"),
+    specVersion: 0,
+    spec: { ContainerSpec: { Image: "old" } },
+    nodeId,
+  });
   const now = await addTask(w, of, 1, { nodeId });
   await w.store.update((tx) => {
     tx.create<"task">({ ...now, id: newId<TaskId>(), serviceId: undefined, serviceName: "box" } as never);
@@ -27,6 +32,13 @@ test("tasks are filtered by service, node, state, name, and whether they are up 
   };
   deepEqual(await list({}), [old.id, now.id]);
   deepEqual(await list({ service: ["web"], "_up-to-date": { true: true } }), [now.id]);
+  const same = await addTask(w, of, 2, { specVersion: 0, nodeId });
+  deepEqual(
+    (await list({ service: ["web"], "_up-to-date": { true: true } })).sort(),
+    [now.id, same.id].sort(),
+    "an older version of the same spec, as after a rollback, is up to date",
+  );
+  await w.store.update((tx) => tx.remove("task", same.id));
   deepEqual(await list({ "desired-state": ["running"] }), [now.id]);
   deepEqual(await list({ node: ["self"] }), [old.id, now.id]);
   deepEqual(await list({ node: ["vm"], id: [old.id.slice(0, 8)] }), [old.id]);
