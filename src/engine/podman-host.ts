@@ -1,22 +1,30 @@
 // What the host tells about Podman: which process serves a socket, which OCI runtime works here, where conmon leaves exit codes. Reads /proc
 // and a few files, changes nothing.
 import { constants } from "node:fs";
-import { access, readdir, readFile, statfs } from "node:fs/promises";
+import { access, readdir, readFile, readlink, statfs } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
 /** statfs(2): linux/magic.h, CGROUP2_SUPER_MAGIC. */
 const CGROUP2_MAGIC = 0x63677270;
 
-/** The pid of `podman system service` on this socket, started by whomever; `undefined` when there is none to be seen. */
+/**
+ * The pid of `podman system service` on this socket, started by whomever; `undefined` when there is none to be seen. One in another mount
+ * namespace (a container, say) has another socket under the same path.
+ */
 export async function findService(socketPath: string): Promise<number | undefined> {
+  const ours = await mountNamespace("self");
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const argv = await argvOf(Number(entry));
     if (argv.includes("service") && argv.includes(`unix://${socketPath}`) && /podman$/.test(argv[0] ?? "")) {
-      return Number(entry);
+      if ((await mountNamespace(entry)) === ours) return Number(entry);
     }
   }
   return undefined;
+}
+
+async function mountNamespace(pid: string): Promise<string> {
+  return readlink(`/proc/${pid}/ns/mnt`).catch(() => ""); // it ended meanwhile
 }
 
 /** A process's argument list; empty when it is gone. */

@@ -118,7 +118,7 @@ export class PodmanService {
         log.warn({ error: messageOf(e), retryMs: backoff }, "podman does not answer");
       }
       // An abort ends the wait early, and the top of the loop then says so.
-      await delay(backoff, undefined, { signal: this.#closed.signal, ref: false }).catch(() => {});
+      await delay(backoff, undefined, { signal: this.#closed.signal }).catch(() => {});
     }
   }
 
