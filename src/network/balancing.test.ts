@@ -96,14 +96,16 @@ test("a stream to a replica that was removed is reset at its next packet", async
   await lab.network.removeSandbox(gone.spec.id);
   await lab.until(() => connections(lbNetns, { replySrc: gone.ip }).length === 0);
   equal((await client.ask("say hello")).error, "ECONNRESET");
+  equal((await client.ask(`tcp ${VIP} ${PORT} 1`)).error, "ECONNREFUSED");
 });
 
-test("a stray packet of no connection is not passed on to a replica", async (t) => {
+test("a packet of a stream that the balancer does not know is dropped: no replica gets it, and the client no reset", async (t) => {
   const { client, lbNetns } = await world(t, 1);
   equal((await client.ask(`open ${VIP} ${PORT}`)).line.endsWith(LB), true);
   flushConntrack(lbNetns, {});
-  // The balancer does not know this connection any more: it is refused here, not handed to whichever replica is next.
-  equal((await client.ask("say hello")).error, "ECONNRESET");
+  // Nobody's business here, and maybe only ours by mistake (moby#40374): a reset would end a stream that may be well.
+  equal((await client.ask("say hello")).error, "SILENCE");
+  equal((await client.ask(`tcp ${VIP} ${PORT} 1`)).error, "");
 });
 
 test("anybody can read the balancer's table: name, VIP, mark and replicas", async (t) => {
@@ -112,7 +114,7 @@ test("anybody can read the balancer's table: name, VIP, mark and replicas", asyn
   match(text, /10\.50\.1\.2 comment "web" : 0x00000100/);
   match(text, /0x00000100 comment "web" : goto service-256/);
   for (const { name, ip } of tasks) ok(text.includes(`comment "${name}" : ${ip}`), text);
-  match(text, /comment "web, VIP 10\.50\.1\.2"/);
+  match(text, /comment "web, VIP 10\.50\.1\.2 \(rules [0-9a-f]{12}\)"/);
 });
 
 test("the balancer's interface has its own address and each VIP as an alias", async (t) => {

@@ -2,6 +2,7 @@
 // leaves. Sandboxes on it reach the host and the world, never each other. Names, subnets and addresses are chosen in gateway-pool.ts.
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import {
   isErrno,
   NETLINK_ROUTE,
@@ -16,6 +17,7 @@ import { addressOf, macOf } from "../model/ip.ts";
 import type { Log } from "../model/log.ts";
 import { AddressPool, chooseName, chooseSubnet } from "./gateway-pool.ts";
 import { gatewayRules, rulesVersion, tableOf } from "./gateway-rules.ts";
+import { HostFirewall } from "./host-firewall.ts";
 import { isPlugged } from "./links.ts";
 import { gatewayVeth } from "./names.ts";
 import { readJson, writeJson } from "./state-file.ts";
@@ -40,6 +42,7 @@ export class GatewayBridge {
   readonly #path: string;
   readonly #hostNetns: NetnsRef;
   readonly #preferred: string | undefined;
+  readonly #firewall: HostFirewall;
   readonly #log: Log;
   #stored: Stored | undefined;
   #pool: AddressPool | undefined;
@@ -57,6 +60,7 @@ export class GatewayBridge {
     this.#hostNetns = needs.hostNetns;
     this.#preferred = needs.subnet;
     this.#log = needs.log;
+    this.#firewall = new HostFirewall({ hostNetns: needs.hostNetns, log: needs.log });
     this.#use(readJson<Stored>(needs.statePath));
   }
 
@@ -71,15 +75,13 @@ export class GatewayBridge {
     this.#pool?.claim(cidr);
   }
 
-  /** The address of the ingress sandbox. */
-  ingressAddress(): string {
-    this.ensure();
+  /** The address of the ingress sandbox, once `ensure` is done. */
+  get ingressAddress(): string {
     return this.#pool!.ingress;
   }
 
-  /** An address for one more sandbox. @throws SkepError "unavailable" */
+  /** An address for one more sandbox, once `ensure` is done. @throws SkepError "unavailable" */
   take(): string {
-    this.ensure();
     return this.#pool!.take();
   }
 
@@ -88,25 +90,34 @@ export class GatewayBridge {
   }
 
   /** Makes bridge and rules, or takes over those of an earlier daemon. Quick once that is done. @throws KernelError, SkepError */
-  ensure(): void {
+  async ensure(): Promise<void> {
     if (this.#ready) return;
     using rt = RtNetlink.open(this.#hostNetns);
     const stored = this.#choose(rt);
+    await setImmediate(); // each part takes some milliseconds
     if (rt.link(stored.name) === undefined) {
       rt.addBridge(stored.name, { mac: stored.mac, mtu: MTU, up: true });
     }
     rt.ensureAddresses(stored.name, [this.#pool!.gateway]);
-    this.#ensureRules(stored);
+    await setImmediate();
     if (readSysctl(this.#hostNetns, "net.ipv4.ip_forward") !== "1") {
       writeSysctl(this.#hostNetns, "net.ipv4.ip_forward", 1);
       this.#log.info({ "sysctl.name": "net.ipv4.ip_forward" }, "turned on forwarding between interfaces");
     }
     this.#ready = true;
+    await this.ensureRules();
   }
 
-  /** Lays a cable to a sandbox, unless it is there, with its default route. @throws KernelError */
+  /** Puts our rules back where they have been flushed, and sees to it that the host's own firewall lets tasks through. */
+  async ensureRules(): Promise<void> {
+    const stored = this.#stored;
+    if (stored === undefined || !this.#ready) return;
+    this.#ensureTable(stored);
+    await this.#firewall.ensure(stored.name);
+  }
+
+  /** Lays a cable to a sandbox, unless it is there, with its default route; `ensure` is done. @throws KernelError */
   plug(far: RtNetlink, plug: { owner: string; netns: string; name: string; address: string }): void {
-    this.ensure();
     const { name: bridge } = this.#stored!;
     const mac = macOf(plug.address);
     const there = far.link(plug.name);
@@ -121,9 +132,10 @@ export class GatewayBridge {
   }
 
   /** Takes bridge, cables and rules away. net.ipv4.ip_forward stays on: others may rely on it by now. */
-  remove(): void {
+  async remove(): Promise<void> {
     const stored = this.#stored;
     if (stored !== undefined) {
+      await this.#firewall.remove(stored.name);
       using rt = RtNetlink.open(this.#hostNetns);
       const bridge = rt.link(stored.name);
       if (bridge?.mac === stored.mac) {
@@ -188,18 +200,14 @@ export class GatewayBridge {
     this.#pool = stored && new AddressPool(stored.subnet);
   }
 
-  #ensureRules(stored: Stored): void {
+  #ensureTable({ name, subnet }: Stored): void {
     using nft = Nft.open(this.#hostNetns);
-    if (this.#hasRules(nft, stored)) return;
-    nft.run(gatewayRules(stored.name, stored.subnet));
-  }
-
-  #hasRules(nft: Nft, { name, subnet }: Stored): boolean {
+    let there = "";
     try {
-      return nft.run(`list table ip ${tableOf(name)}`).includes(rulesVersion(name, subnet));
+      there = nft.run(`list table ip ${tableOf(name)}`);
     } catch (e) {
-      if (isErrno(e, "ENOENT")) return false;
-      throw e;
+      if (!isErrno(e, "ENOENT")) throw e;
     }
+    if (!there.includes(rulesVersion(name, subnet))) nft.run(gatewayRules(name, subnet, { replace: there !== "" }));
   }
 }

@@ -6,9 +6,10 @@ export function tableOf(bridge: string): string {
   return bridge === "docker_gwbridge" ? "skep" : bridge;
 }
 
-/** The whole table, in one step, whatever was there. */
-export function gatewayRules(bridge: string, subnet: string): string {
-  return rules(bridge, subnet, rulesVersion(bridge, subnet));
+/** The whole table, in one step, in place of what is there. */
+export function gatewayRules(bridge: string, subnet: string, { replace }: { readonly replace: boolean }): string {
+  // not deleted for nothing: the kernel makes whoever closes the socket soon after a deletion wait until it has freed what was there
+  return `${replace ? `delete table ip ${tableOf(bridge)}\n` : ""}${rules(bridge, subnet, rulesVersion(bridge, subnet))}`;
 }
 
 /** Stands in a comment of the rules, and tells whether those in the kernel are these. */
@@ -21,9 +22,7 @@ export function rulesVersion(bridge: string, subnet: string): string {
 
 function rules(bridge: string, subnet: string, version: string): string {
   const table = `table ip ${tableOf(bridge)}`;
-  return `${table}
-delete ${table}
-${table} {
+  return `${table} {
   chain to_tasks {
     ct state established,related accept
     ct status dnat accept comment "published ports"

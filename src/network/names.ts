@@ -7,8 +7,6 @@ import type { NetworkId, TaskId } from "../model/ids.ts";
 const SANDBOX_KEY = 12;
 const OVERLAY_KEY = 10;
 const LB_KEY = 9;
-const SANDBOX_FILE = /^[0-9a-f]{12}$/;
-const NETWORK_FILE = /^(1-[0-9a-z]{10}|lb_[0-9a-z]{9}|ingress_sbox)$/;
 
 function hexId(...parts: readonly string[]): string {
   return createHash("sha256").update(parts.join("\0")).digest("hex");
@@ -45,12 +43,6 @@ export function overlayNetns(execRoot: string, networkId: NetworkId): string {
 /** "lb_<network id, 9>", or "ingress_sbox": the namespace of the network's balancer. */
 export function lbNetns(execRoot: string, network: { readonly id: NetworkId; readonly ingress: boolean }): string {
   return join(netnsDir(execRoot), network.ingress ? "ingress_sbox" : `lb_${network.id.slice(0, LB_KEY)}`);
-}
-
-/** What kind of namespace a file of the netns directory is, by its name; undefined when it is none of ours. */
-export function kindOfNetns(file: string): "sandbox" | "network" | undefined {
-  if (SANDBOX_FILE.test(file)) return "sandbox";
-  return NETWORK_FILE.test(file) ? "network" : undefined;
 }
 
 /** The end on the gateway bridge of a sandbox's cable: "veth" and 7 hex digits, as Docker's look, but the same for the same sandbox. */

@@ -1,35 +1,37 @@
 // A node's data plane in one piece: keeps the kernel and the embedded DNS in step with what the agent says. What should be is worked out in
-// desired.ts; the parts of the kernel are in sandbox.ts, site.ts (overlay and balancer of a network) and gateway-bridge.ts. Taking over from
-// an earlier daemon, and clearing up, are next door in upkeep.ts.
+// desired.ts; the parts of the kernel are in sandbox.ts, sites.ts (the networks) and gateway-bridge.ts. Taking over from an earlier daemon,
+// and clearing up, are next door in upkeep.ts.
 import { join } from "node:path";
 import type { NetnsRef } from "../kernel/index.ts";
 import type { Assignments } from "../model/assignment.ts";
-import type { Clock, Timer } from "../model/clock.ts";
-import type { NetworkId, ServiceId } from "../model/ids.ts";
-import { addressOf } from "../model/ip.ts";
+import type { Clock } from "../model/clock.ts";
+import { messageOf } from "../model/errors.ts";
+import type { NetworkId } from "../model/ids.ts";
 import type { Log } from "../model/log.ts";
+import { AssignedFile } from "./assigned-file.ts";
+import { Chores } from "./chores.ts";
 import { Desired, type SandboxRecord, type Stage } from "./desired.ts";
 import { DnsServer, userNdots } from "./dns/index.ts";
+import { DockerNetnsView } from "./docker-netns.ts";
 import { GatewayBridge } from "./gateway-bridge.ts";
-import type { VirtualService } from "./lb/driver.ts";
-import { Flows } from "./lb/flows.ts";
 import { NftDriver } from "./lb/nft.ts";
 import { Marks } from "./marks.ts";
 import { netnsDir } from "./names.ts";
+import { Namespaces } from "./namespaces.ts";
 import { Naming } from "./naming.ts";
 import type { Plane } from "./plane.ts";
 import type { GatewayBridgeStatus, LbInfo, NetworkStatus, NodeNetwork, Sandbox, SandboxSpec } from "./port.ts";
+import { RulesWatch } from "./rules-watch.ts";
 import { Sandboxes } from "./sandbox.ts";
-import { Site } from "./site.ts";
-import { writeJson } from "./state-file.ts";
+import { Sites } from "./sites.ts";
 import { gatewayEndpoints, networkStatus } from "./status.ts";
 import { Turns } from "./turns.ts";
 import { removeEverything, restore, sweepStrays } from "./upkeep.ts";
 
 /** Swarm's data path port. */
 const VXLAN_PORT = 4789;
-/** Assigned services are kept on file only so that names resolve at once after a restart: they need not be there at once themselves. */
-const SAVE_AFTER_MS = 200;
+/** The exec root of a host's one daemon: only that one's namespaces are shown where Docker's would be. */
+const DEFAULT_EXEC_ROOT = "/run/skep";
 
 export interface NodeNetworkOptions {
   /** Where namespaces, sandbox files and state live: /run/skep. Must be in memory (or be emptied at boot). */
@@ -57,41 +59,52 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   readonly execRoot: string;
   readonly log: Log;
   readonly desired = new Desired();
-  readonly sites = new Map<NetworkId, Site>();
+  readonly namespaces: Namespaces;
+  readonly view: DockerNetnsView | undefined;
+  readonly sites: Sites;
   readonly marks: Marks;
   readonly bridge: GatewayBridge;
   readonly sandboxes: Sandboxes;
   readonly naming: Naming;
   readonly dns: DnsServer;
   readonly driver: NftDriver;
-  readonly flows: Flows;
+  readonly chores: Chores;
   readonly #turns = new Turns();
   readonly #options: NodeNetworkOptions;
-  readonly #assignedPath: string;
-  #saving: Timer | undefined;
+  readonly #assigned: AssignedFile;
+  #rulesWatch: RulesWatch | undefined;
 
   constructor(options: NodeNetworkOptions) {
-    const { execRoot, log, hostNetns, gatewaySubnet, resolvConfPath = "/etc/resolv.conf" } = options;
+    const { execRoot, log, clock, hostNetns, gatewaySubnet, resolvConfPath = "/etc/resolv.conf" } = options;
+    const { desired } = this;
     const state = join(execRoot, "network");
+    const dir = netnsDir(execRoot);
     this.#options = options;
     this.execRoot = execRoot;
     this.log = log;
-    this.#assignedPath = join(state, "assigned.json");
+    this.view = execRoot === DEFAULT_EXEC_ROOT ? new DockerNetnsView({ dir, log }) : undefined;
+    this.namespaces = new Namespaces({ dir, records: join(state, "netns"), view: this.view });
+    this.#assigned = new AssignedFile({ path: join(state, "assigned.json"), desired, clock });
     this.marks = new Marks(join(state, "marks.json"));
     const statePath = join(state, "gateway.json");
     this.bridge = new GatewayBridge({ execRoot, statePath, hostNetns, subnet: gatewaySubnet, log });
-    this.sandboxes = new Sandboxes({ execRoot, resolvConfPath, bridge: this.bridge });
+    const { namespaces, bridge, marks } = this;
+    this.sandboxes = new Sandboxes({ execRoot, resolvConfPath, namespaces, bridge });
     this.dns = new DnsServer({ log, resolvConfPath });
-    this.naming = new Naming({ dns: this.dns, desired: this.desired });
-    this.flows = new Flows({ clock: options.clock, log });
-    this.driver = new NftDriver({ probePath: join(netnsDir(execRoot), "probe") });
+    this.naming = new Naming({ dns: this.dns, desired });
+    this.chores = new Chores({ clock, log });
+    this.driver = new NftDriver({ probePath: join(dir, "probe"), clock });
+    const { driver, chores } = this;
+    const vxlanPort = options.dataPathPort ?? VXLAN_PORT;
+    this.sites = new Sites({ execRoot, hostNetns, vxlanPort, desired, namespaces, marks, driver, chores, bridge, log });
   }
 
   start(): Promise<void> {
     return this.#turns.take(async () => {
       await this.driver.check();
       await this.dns.start();
-      await restore(this, this.#assignedPath);
+      await restore(this, this.#assigned);
+      this.#watchRules();
     });
   }
 
@@ -99,22 +112,22 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     return this.#turns.take(async () => {
       const changed = this.desired.note(a);
       // Networks are on file before anything is built for them; services can wait.
-      if (changed.networks.length > 0) this.#save();
-      else this.#saveSoon();
+      if (changed.networks.length > 0) this.#assigned.save();
+      else this.#assigned.saveSoon();
       for (const network of changed.networks) {
         this.naming.setNetwork(network);
-        await this.#renewSite(network.id);
+        await this.sites.renew(network.id);
       }
       for (const service of changed.services) this.naming.setService(service);
-      await this.#rebalance(changed.services.map((s) => s.id));
+      await this.sites.rebalance(changed.services.map((s) => s.id));
       for (const service of changed.goneServices) {
         this.naming.deleteService(service.id);
         // After a full set the kernel's part waits for `sweep`: by then it is known which tasks stay.
-        if (!a.full) await this.#unbalance(service.id);
+        if (!a.full) await this.sites.unbalance(service.id);
       }
       for (const { id } of changed.goneNetworks) {
         this.naming.deleteNetwork(id);
-        if (!a.full) await this.#removeIdleSite(id);
+        if (!a.full) await this.sites.removeIdle(id);
       }
       await this.dns.flush();
     });
@@ -175,18 +188,19 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     return networkStatus(id, {
       execRoot: this.execRoot,
       desired: this.desired,
-      site: this.sites.get(id),
+      site: this.sites.find(id),
       markOf: (networkId, serviceId) => this.marks.find(networkId, serviceId),
       hostIp: this.#options.advertiseAddr ?? "",
     });
   }
 
   gatewayBridge(): GatewayBridgeStatus {
-    return { ...this.bridge.status, endpoints: gatewayEndpoints(this.desired) };
+    const ingress = this.sites.all().flatMap((site) => site.gatewayEndpoint() ?? []);
+    return { ...this.bridge.status, endpoints: [...gatewayEndpoints(this.desired), ...ingress] };
   }
 
   lbInfo(): LbInfo {
-    const balancers = [...this.sites.values()].filter((s) => s.ready);
+    const balancers = this.sites.ready();
     const services = balancers.flatMap((s) => s.balancer.services);
     return {
       driver: this.driver.name,
@@ -199,34 +213,22 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
 
   stop(): Promise<void> {
     return this.#turns.take(async () => {
-      this.#save();
-      await this.flows.close();
+      this.#assigned.save();
+      this.#unwatchRules();
+      await this.chores.close();
       this.driver.close();
       await this.dns.stop();
+      this.view?.stop();
     });
   }
 
   purge(): Promise<void> {
     return this.#turns.take(async () => {
-      this.#saving?.cancel();
-      this.#saving = undefined;
-      await this.flows.close();
+      this.#assigned.forget();
+      this.#unwatchRules();
       await this.dns.stop();
       await removeEverything(this);
     });
-  }
-
-  siteOf(id: NetworkId): Site {
-    let site = this.sites.get(id);
-    if (site === undefined) {
-      site = this.#newSite(id);
-      this.sites.set(id, site);
-    }
-    return site;
-  }
-
-  servicesOn(id: NetworkId): VirtualService[] {
-    return [...this.desired.services.keys()].flatMap((serviceId) => this.#balanced(id, serviceId) ?? []);
   }
 
   async listen(record: SandboxRecord): Promise<void> {
@@ -248,25 +250,24 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     await this.dns.close(id);
     this.naming.deleteSandbox(record);
     this.desired.deleteSandbox(id);
-    await this.#rebalance(record.spec.serviceId === undefined ? [] : [record.spec.serviceId]);
-    this.#forgetFlows(record, { streams: true });
+    await this.sites.rebalance(record.spec.serviceId === undefined ? [] : [record.spec.serviceId]);
+    this.sites.forgetFlows(record, { streams: true });
     this.sandboxes.remove(id);
     if (record.gatewayAddress !== undefined) this.bridge.release(record.gatewayAddress);
-    for (const { networkId } of record.spec.attachments) await this.#removeIdleSite(networkId);
+    for (const { networkId } of record.spec.attachments) await this.sites.removeIdle(networkId);
   }
 
   async #plumb(spec: SandboxSpec): Promise<SandboxRecord> {
     const before = this.desired.sandboxes.get(spec.id);
-    for (const { networkId } of spec.attachments) {
-      await this.siteOf(networkId).ensure(() => this.servicesOn(networkId));
-    }
-    const isolated =
-      spec.attachments.length > 0 && spec.attachments.every((a) => this.siteOf(a.networkId).network.internal);
+    const ids = spec.attachments.map((a) => a.networkId);
+    for (const id of ids) await this.sites.ensure(id);
+    const isolated = ids.length > 0 && ids.every((id) => this.sites.of(id).network.internal);
+    if (!isolated) await this.bridge.ensure();
     const gatewayAddress = isolated ? undefined : (before?.gatewayAddress ?? this.bridge.take());
     const record: SandboxRecord = { stage: "made", ...before, spec, gatewayAddress };
     this.#note(record);
     try {
-      this.sandboxes.plumb(record, (id) => this.siteOf(id).overlay);
+      this.sandboxes.plumb(record, (id) => this.sites.of(id).overlay);
       this.#writeFiles(record);
     } catch (e) {
       if (before === undefined) await this.forget(spec.id);
@@ -282,79 +283,18 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     this.#note(record);
     const { serviceId } = record.spec;
     if (stage !== "joined") this.naming.setSandbox(record);
-    if (serviceId !== undefined) await this.#rebalance([serviceId]);
+    if (serviceId !== undefined) await this.sites.rebalance([serviceId]);
     if (stage === "joined") {
       this.naming.setSandbox(record);
       const service = serviceId === undefined ? undefined : this.desired.services.get(serviceId);
       if (service !== undefined && service.mode === "dnsrr") this.naming.setService(service);
     }
-    if (stage === "made" && before.stage !== "made") this.#forgetFlows(record, {});
+    if (stage === "made" && before.stage !== "made") this.sites.forgetFlows(record, {});
     await this.dns.flush();
   }
 
-  /** Brings these services about on every network that is built here. */
-  async #rebalance(ids: readonly ServiceId[]): Promise<void> {
-    for (const site of this.sites.values()) {
-      if (!site.ready) continue;
-      const networkId = site.network.id;
-      const wanted: VirtualService[] = [];
-      for (const id of ids) {
-        const service = this.#balanced(networkId, id);
-        if (service !== undefined) wanted.push(service);
-        else await this.#unbalanceOn(site, id);
-      }
-      await site.balancer.setServices(wanted);
-    }
-  }
-
-  async #unbalance(id: ServiceId): Promise<void> {
-    for (const site of this.sites.values()) await this.#unbalanceOn(site, id);
-  }
-
-  async #unbalanceOn(site: Site, id: ServiceId): Promise<void> {
-    const mark = this.marks.find(site.network.id, id);
-    if (mark === undefined) return;
-    if (site.ready) await site.balancer.removeService(mark);
-    this.marks.forget(site.network.id, id);
-  }
-
-  #balanced(networkId: NetworkId, serviceId: ServiceId): VirtualService | undefined {
-    const service = this.desired.services.get(serviceId);
-    if (service === undefined || !this.desired.balancedOn(service).includes(networkId)) return undefined;
-    return this.desired.balanced(service, networkId, this.marks.markOf(networkId, serviceId));
-  }
-
-  #forgetFlows(record: SandboxRecord, options: { readonly streams?: boolean }): void {
-    for (const { networkId, addresses } of record.spec.attachments) {
-      const site = this.sites.get(networkId);
-      if (site?.ready) for (const cidr of addresses) site.balancer.forgetFlows(addressOf(cidr), options);
-    }
-  }
-
-  /** The assignment of a network changed: what is built is brought to the new one. */
-  async #renewSite(id: NetworkId): Promise<void> {
-    const old = this.sites.get(id);
-    if (old === undefined) return;
-    const site = this.#newSite(id);
-    this.sites.set(id, site);
-    if (old.ready) await site.ensure(() => this.servicesOn(id));
-  }
-
-  async #removeIdleSite(id: NetworkId): Promise<void> {
-    const site = this.sites.get(id);
-    if (site === undefined || this.desired.networks.has(id) || this.desired.on(id).length > 0) return;
-    this.sites.delete(id);
-    await site.remove();
-  }
-
-  #newSite(id: NetworkId): Site {
-    const { execRoot, log, driver, flows, bridge } = this;
-    const { hostNetns, dataPathPort: vxlanPort = VXLAN_PORT } = this.#options;
-    return new Site({ execRoot, hostNetns, vxlanPort, driver, flows, bridge, log }, this.desired.network(id));
-  }
-
   #writeFiles(record: SandboxRecord): void {
-    this.sandboxes.writeFiles(record, (id) => this.siteOf(id).network.ingress);
+    this.sandboxes.writeFiles(record, (id) => this.sites.of(id).network.ingress);
   }
 
   #note(record: SandboxRecord): void {
@@ -362,14 +302,18 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     this.desired.setSandbox(record);
   }
 
-  #saveSoon(): void {
-    this.#saving ??= this.#options.clock.after(SAVE_AFTER_MS, () => this.#save());
+  /** A firewall that is reloaded may take our rules with it, or bring new ones. */
+  #watchRules(): void {
+    const { hostNetns: netns, clock } = this.#options;
+    const check = (): Promise<void> => this.#turns.take(() => this.bridge.ensureRules());
+    const onChange = (): void => {
+      check().catch((e: unknown) => this.log.warn({ "error.message": messageOf(e) }, "cannot check the host's rules"));
+    };
+    this.#rulesWatch ??= new RulesWatch({ netns, clock, onChange });
   }
 
-  #save(): void {
-    this.#saving?.cancel();
-    this.#saving = undefined;
-    const { networks, services } = this.desired;
-    writeJson(this.#assignedPath, { networks: [...networks.values()], services: [...services.values()] });
+  #unwatchRules(): void {
+    this.#rulesWatch?.close();
+    this.#rulesWatch = undefined;
   }
 }

@@ -1,20 +1,14 @@
 // The bridge of one overlay network on this node: namespace "1-<network id>" with br0 (which has the network's gateway address), vxlan0
 // to other nodes, and a cable to each local sandbox and to the balancer. The balancer's own namespace is made in lb/balancer.ts.
-import {
-  closeFd,
-  createNetns,
-  deleteNetns,
-  isErrno,
-  isNetns,
-  type NetnsRef,
-  openNetnsFd,
-  RtNetlink,
-} from "../kernel/index.ts";
+import { setImmediate } from "node:timers/promises";
+import { closeFd, isErrno, isNetns, type NetnsRef, openNetnsFd, RtNetlink } from "../kernel/index.ts";
 import type { NetworkAssignment } from "../model/assignment.ts";
 import { messageOf } from "../model/errors.ts";
 import { addressOf, macOf, parseCidr } from "../model/ip.ts";
 import type { Log } from "../model/log.ts";
+import type { Chores } from "./chores.ts";
 import { isPlugged, nextVeth, prepareNetns, setWhereKnown } from "./links.ts";
+import type { Namespaces } from "./namespaces.ts";
 
 const BRIDGE = "br0";
 const VXLAN = "vxlan0";
@@ -33,6 +27,8 @@ export class Overlay {
   readonly #network: NetworkAssignment;
   readonly #hostNetns: NetnsRef;
   readonly #port: number;
+  readonly #namespaces: Namespaces;
+  readonly #chores: Chores;
   readonly #log: Log;
   #nextVeth: number | undefined;
 
@@ -42,12 +38,16 @@ export class Overlay {
     readonly network: NetworkAssignment;
     readonly hostNetns: NetnsRef;
     readonly port: number;
+    readonly namespaces: Namespaces;
+    readonly chores: Chores;
     readonly log: Log;
   }) {
     this.netns = needs.netns;
     this.#network = needs.network;
     this.#hostNetns = needs.hostNetns;
     this.#port = needs.port;
+    this.#namespaces = needs.namespaces;
+    this.#chores = needs.chores;
     this.#log = needs.log;
   }
 
@@ -56,9 +56,10 @@ export class Overlay {
   }
 
   /** Makes what is missing; leaves alone what is there. @throws KernelError */
-  ensure(): void {
+  async ensure(): Promise<void> {
     const { mtu, subnets } = this.#network;
-    createNetns(this.netns);
+    this.#namespaces.create(this.netns);
+    await setImmediate(); // each part takes some milliseconds
     using rt = RtNetlink.open(this.netns);
     const links = rt.links();
     const has = (name: string): boolean => links.some((l) => l.name === name);
@@ -71,6 +72,7 @@ export class Overlay {
     }
     const gateways = subnets.map((s) => `${addressOf(s.gateway)}/${parseCidr(s.subnet).prefix.length}`);
     rt.ensureAddresses(BRIDGE, gateways);
+    await setImmediate();
     if (!has(VXLAN)) this.#addVxlan(rt);
     else if (links.find((l) => l.name === VXLAN)?.masterIndex === undefined) rt.setLink(VXLAN, { master: BRIDGE });
     this.#nextVeth = nextVeth(links);
@@ -106,8 +108,8 @@ export class Overlay {
   }
 
   /** Takes the namespace away, and all that is in it. */
-  remove(): void {
-    removeOverlay(this.netns);
+  async remove(): Promise<void> {
+    await removeOverlay(this.netns, { namespaces: this.#namespaces, chores: this.#chores });
     this.#nextVeth = undefined;
   }
 
@@ -138,10 +140,10 @@ export class Overlay {
 }
 
 /** Removes an overlay's namespace by its path alone. The VXLAN goes first and at once, so that its id is free for a successor. */
-export function removeOverlay(netns: string): void {
-  if (isNetns(netns)) {
-    using rt = RtNetlink.open(netns);
-    rt.deleteLink(VXLAN);
-  }
-  deleteNetns(netns);
+export async function removeOverlay(
+  netns: string,
+  { namespaces, chores }: { readonly namespaces: Namespaces; readonly chores: Chores },
+): Promise<void> {
+  if (isNetns(netns)) await chores.deleteLink(netns, VXLAN);
+  namespaces.delete(netns);
 }

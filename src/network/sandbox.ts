@@ -2,7 +2,7 @@
 // daemon knows it again. What it should be is in desired.ts; when it is made and removed is decided in node-network.ts.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createNetns, deleteNetns, RtNetlink, writeSysctl } from "../kernel/index.ts";
+import { RtNetlink, writeSysctl } from "../kernel/index.ts";
 import { messageOf, SkepError } from "../model/errors.ts";
 import type { NetworkId } from "../model/ids.ts";
 import { macOf } from "../model/ip.ts";
@@ -11,6 +11,7 @@ import { hostsText, parseResolvConf, resolvConfText } from "./dns/index.ts";
 import type { GatewayBridge } from "./gateway-bridge.ts";
 import { prepareNetns } from "./links.ts";
 import { endpointIdOf, sandboxKey, sandboxNetns } from "./names.ts";
+import type { Namespaces } from "./namespaces.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Sandbox } from "./port.ts";
 import { readJson, writeJson } from "./state-file.ts";
@@ -24,10 +25,17 @@ const DEFAULT_SYSCTLS = {
 export class Sandboxes {
   readonly #execRoot: string;
   readonly #resolvConfPath: string;
+  readonly #namespaces: Namespaces;
   readonly #bridge: GatewayBridge;
 
-  constructor(needs: { readonly execRoot: string; readonly resolvConfPath: string; readonly bridge: GatewayBridge }) {
+  constructor(needs: {
+    readonly execRoot: string;
+    readonly resolvConfPath: string;
+    readonly namespaces: Namespaces;
+    readonly bridge: GatewayBridge;
+  }) {
     this.#execRoot = needs.execRoot;
+    this.#namespaces = needs.namespaces;
     this.#resolvConfPath = needs.resolvConfPath;
     this.#bridge = needs.bridge;
   }
@@ -59,7 +67,7 @@ export class Sandboxes {
   plumb(record: SandboxRecord, overlayOf: (id: NetworkId) => Overlay): void {
     const { id, attachments, sysctls } = record.spec;
     const netns = sandboxNetns(this.#execRoot, id);
-    createNetns(netns);
+    this.#namespaces.create(netns);
     using rt = RtNetlink.open(netns);
     if (rt.link("lo")?.up !== true) {
       prepareNetns(netns, rt, { ipv6: attachments.some((a) => a.addresses.some((cidr) => cidr.includes(":"))) });
@@ -98,7 +106,7 @@ export class Sandboxes {
 
   /** Takes away the namespace (its interfaces go with it) and the files. */
   remove(id: string): void {
-    deleteNetns(sandboxNetns(this.#execRoot, id));
+    this.#namespaces.delete(sandboxNetns(this.#execRoot, id));
     rmSync(this.#dir(id), { recursive: true, force: true });
   }
 

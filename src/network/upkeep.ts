@@ -2,23 +2,18 @@
 // at a time.
 import { rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { deleteNetns, isErrno, isNetns, listNetns, removeNetnsDir } from "../kernel/index.ts";
-import type { NetworkAssignment, ServiceAssignment } from "../model/assignment.ts";
+import { isErrno, isNetns, removeNetnsDir } from "../kernel/index.ts";
 import { messageOf } from "../model/errors.ts";
-import { linkDockerNetns, unlinkDockerNetns } from "./docker-netns.ts";
-import { kindOfNetns, netnsDir, sandboxNetns } from "./names.ts";
+import type { AssignedFile } from "./assigned-file.ts";
+import { netnsDir, sandboxNetns } from "./names.ts";
 import { removeOverlay } from "./overlay.ts";
 import type { Plane } from "./plane.ts";
-import { readJson } from "./state-file.ts";
-
-/** The exec root of a host's one daemon: only that one's namespaces are shown where Docker's would be. */
-const DEFAULT_EXEC_ROOT = "/run/skep";
 
 /** Learns from files and kernel what an earlier daemon had, opens DNS for it, and repairs what a crash left half done. Removes nothing. */
-export async function restore(plane: Plane, assignedPath: string): Promise<void> {
-  const { desired, sandboxes, naming, marks, driver, bridge, log } = plane;
-  if (plane.execRoot === DEFAULT_EXEC_ROOT) linkDockerNetns(netnsDir(plane.execRoot));
-  const assigned = readJson<{ networks: NetworkAssignment[]; services: ServiceAssignment[] }>(assignedPath);
+export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
+  const { desired, sandboxes, naming, sites, bridge, log } = plane;
+  plane.view?.start(plane.namespaces.all().filter(isNetns));
+  const assigned = file.read();
   const removed = { networks: [], services: [], tasks: [] };
   if (assigned !== undefined) desired.note({ full: true, ...assigned, removed });
   const records = sandboxes.load().filter((r) => isNetns(sandboxNetns(plane.execRoot, r.spec.id)));
@@ -30,19 +25,15 @@ export async function restore(plane: Plane, assignedPath: string): Promise<void>
   }
   for (const network of desired.networks.values()) {
     naming.setNetwork(network);
-    if (desired.on(network.id).length === 0) continue;
-    const site = plane.siteOf(network.id);
-    if (site.balancer.built) {
-      const there = await driver.list(site.balancer.netns);
-      for (const { mark } of there?.services ?? []) marks.notBefore(mark);
-    }
-    await site.ensure(() => plane.servicesOn(network.id));
+    if (network.ingress) await sites.renew(network.id);
+    else if (desired.on(network.id).length > 0) await sites.ensure(network.id);
   }
   for (const service of desired.services.values()) naming.setService(service);
   for (const record of desired.sandboxes.values()) {
     naming.setSandbox(record);
     try {
-      sandboxes.plumb(record, (id) => plane.siteOf(id).overlay);
+      if (record.gatewayAddress !== undefined) await bridge.ensure();
+      sandboxes.plumb(record, (id) => sites.of(id).overlay);
       await plane.listen(record);
     } catch (e) {
       // One sandbox that cannot be taken over must not keep the others from it: the agent asks for it again, and hears the error then.
@@ -52,40 +43,32 @@ export async function restore(plane: Plane, assignedPath: string): Promise<void>
   if (desired.sandboxes.size > 0) log.info({ sandboxes: desired.sandboxes.size }, "took over the sandboxes that run");
 }
 
-/** Removes every sandbox that is not known, and every namespace, service and VIP that no assignment and no sandbox names. */
+/** Removes every sandbox that is not known, and every namespace, service and VIP of ours that no assignment and no sandbox names. */
 export async function sweepStrays(plane: Plane, known: ReadonlySet<string>): Promise<void> {
   const { desired, sandboxes, sites } = plane;
   for (const id of [...desired.sandboxes.keys()]) if (!known.has(id)) await plane.forget(id);
-  for (const [id, site] of [...sites]) {
-    if (desired.on(id).length > 0 || desired.networks.has(id)) continue;
-    sites.delete(id);
-    await site.remove();
-  }
+  for (const site of sites.all()) await sites.removeIdle(site.network.id);
   const wanted = new Set([...desired.sandboxes.keys()].map((id) => sandboxNetns(plane.execRoot, id)));
-  for (const { overlay, balancer } of sites.values()) wanted.add(overlay.netns).add(balancer.netns);
-  for (const path of listNetns(netnsDir(plane.execRoot))) {
-    if (wanted.has(path) || kindOfNetns(basename(path)) === undefined) continue;
-    removeNamespace(plane, path);
+  for (const { overlay, balancer } of sites.all()) wanted.add(overlay.netns).add(balancer.netns);
+  for (const path of plane.namespaces.all()) {
+    if (wanted.has(path)) continue;
+    await removeNamespace(plane, path);
     plane.log.info({ "netns.path": path }, "removed a stray namespace");
   }
   sandboxes.removeStrayFiles(new Set(desired.sandboxes.keys()));
-  for (const site of sites.values()) {
-    if (site.ready) await site.balancer.prune(plane.servicesOn(site.network.id));
-  }
+  for (const site of sites.ready()) await site.balancer.prune(sites.servicesOn(site.network.id));
 }
 
-/** Everything that is ours, whoever of us made it: works from what is there, not from what is remembered. */
+/** Everything that is ours, whoever of us made it: works from what is on file and there, not from what is remembered. */
 export async function removeEverything(plane: Plane): Promise<void> {
   const { desired, execRoot, sites, bridge } = plane;
   for (const id of [...desired.sandboxes.keys()]) desired.deleteSandbox(id);
-  for (const site of sites.values()) await site.remove();
-  sites.clear();
+  await sites.removeAll();
+  for (const path of plane.namespaces.all()) await removeNamespace(plane, path);
+  await plane.chores.close();
   plane.driver.close();
-  for (const path of listNetns(netnsDir(execRoot))) {
-    if (kindOfNetns(basename(path)) !== undefined) removeNamespace(plane, path);
-  }
-  bridge.remove();
-  unlinkDockerNetns(netnsDir(execRoot));
+  await bridge.remove();
+  plane.view?.stop();
   try {
     removeNetnsDir(netnsDir(execRoot));
   } catch (e) {
@@ -100,8 +83,8 @@ export async function removeEverything(plane: Plane): Promise<void> {
   }
 }
 
-function removeNamespace(plane: Plane, path: string): void {
+async function removeNamespace(plane: Plane, path: string): Promise<void> {
   plane.driver.close(path);
-  if (basename(path).startsWith("1-")) removeOverlay(path);
-  else deleteNetns(path);
+  if (basename(path).startsWith("1-")) await removeOverlay(path, plane);
+  else plane.namespaces.delete(path);
 }

@@ -1,10 +1,12 @@
 // One network's balancer on this node: the namespace "lb_<network id>", its endpoint on the network, the VIPs as aliases of it, and the
 // driver's rules. What the services should be is the caller's business (../desired.ts).
-import { createNetns, deleteNetns, isNetns, RtNetlink } from "../../kernel/index.ts";
+import { setImmediate } from "node:timers/promises";
+import { isNetns, RtNetlink } from "../../kernel/index.ts";
+import type { Chores } from "../chores.ts";
 import { prepareNetns, setWhereKnown } from "../links.ts";
+import type { Namespaces } from "../namespaces.ts";
 import type { Overlay } from "../overlay.ts";
 import type { LbDriver, VirtualService } from "./driver.ts";
-import type { Flows } from "./flows.ts";
 
 const DEV = "eth0";
 
@@ -22,6 +24,8 @@ const SYSCTLS = {
 const CONNTRACK_SYSCTLS = {
   // A segment outside the window is passed on to those who know better, instead of being kept from them (moby#40374).
   "net.netfilter.nf_conntrack_tcp_be_liberal": 1,
+  // Only a SYN begins a stream: what comes in the middle of an unknown one is invalid, and dropped.
+  "net.netfilter.nf_conntrack_tcp_loose": 0,
   // Flows of datagrams keep their replica for as long as in IPVS (seconds).
   "net.netfilter.nf_conntrack_udp_timeout_stream": 300,
 } as const;
@@ -29,8 +33,9 @@ const CONNTRACK_SYSCTLS = {
 export class Balancer {
   readonly netns: string;
   readonly #overlay: Overlay;
+  readonly #namespaces: Namespaces;
   readonly #driver: LbDriver;
-  readonly #flows: Flows;
+  readonly #chores: Chores;
   readonly #addresses: readonly string[];
   /** By mark, as last brought about. */
   readonly #services = new Map<number, VirtualService>();
@@ -39,14 +44,16 @@ export class Balancer {
   constructor(needs: {
     readonly netns: string;
     readonly overlay: Overlay;
+    readonly namespaces: Namespaces;
     readonly driver: LbDriver;
-    readonly flows: Flows;
+    readonly chores: Chores;
     readonly addresses: readonly string[];
   }) {
     this.netns = needs.netns;
     this.#overlay = needs.overlay;
+    this.#namespaces = needs.namespaces;
     this.#driver = needs.driver;
-    this.#flows = needs.flows;
+    this.#chores = needs.chores;
     this.#addresses = needs.addresses;
   }
 
@@ -65,8 +72,10 @@ export class Balancer {
    */
   async ensure(services: readonly VirtualService[]): Promise<void> {
     const fresh = !this.built;
-    createNetns(this.netns);
+    this.#namespaces.create(this.netns);
+    await setImmediate(); // each part takes some milliseconds
     this.#plumb(fresh, services);
+    await setImmediate();
     const sources = this.#addresses.map(bare);
     await this.#driver.ensure(this.netns, { sources, services }, { keepOthers: true });
     setWhereKnown(this.netns, CONNTRACK_SYSCTLS);
@@ -107,14 +116,14 @@ export class Balancer {
     for (const service of services) this.#services.set(service.mark, service);
   }
 
-  /** A replica has gone: see Flows.forget. */
+  /** A replica has gone: see Chores.forgetFlows. */
   forgetFlows(address: string, options: { readonly streams?: boolean } = {}): void {
-    if (this.built) this.#flows.forget(this.netns, address, options);
+    if (this.built) this.#chores.forgetFlows(this.netns, address, options);
   }
 
   async remove(): Promise<void> {
-    if (this.built) await this.#driver.remove(this.netns);
-    deleteNetns(this.netns);
+    this.#driver.close(this.netns);
+    this.#namespaces.delete(this.netns);
     this.#services.clear();
   }
 

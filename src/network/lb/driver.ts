@@ -46,6 +46,8 @@ export interface LbDriver {
   removeServices(netns: string, marks: readonly number[]): Promise<void>;
   /** What the kernel has, not what we remember; undefined when there is no balancer in that namespace. Weight 0 servers are not listed. */
   list(netns: string): Promise<BalancerState | undefined>;
-  /** Takes all of the driver's rules out of the namespace, and forgets it. */
-  remove(netns: string): Promise<void>;
+  /** The marks of the services that the kernel has; reading them is cheap. */
+  marks(netns: string): Promise<readonly number[]>;
+  /** Lets go of a namespace (or all), which an open socket would keep alive. Its rules stay; they go with it. */
+  close(netns?: string): void;
 }

@@ -1,11 +1,9 @@
-// A balancer's table read back from nft's JSON (libnftables-json(5)): what the kernel has, after a restart or for people. nft-rules.ts wrote it.
+// A balancer's table read back from nft's JSON (libnftables-json(5)): what the kernel has, for people and tests. nft-rules.ts wrote it.
 import type { RealServer, Scheduler, VirtualService } from "./driver.ts";
 import { type Family, markOfChain } from "./nft-rules.ts";
 
 /** What one family's table holds. */
 export interface TableState {
-  /** Comment of the source NAT rule, which carries the base rules' version; "" when there is none. */
-  readonly baseComment: string;
   readonly source: string | undefined;
   readonly services: readonly VirtualService[];
 }
@@ -14,7 +12,6 @@ type Json = unknown;
 
 /** Reads the answer to `list table <family> skep`. Rules that are not ours, and half a service (which no transaction leaves), are left out. */
 export function readTable(family: Family, listing: Json): TableState {
-  let baseComment = "";
   let source: string | undefined;
   const vips = new Map<number, string[]>();
   const names = new Map<number, string>();
@@ -28,7 +25,6 @@ export function readTable(family: Family, listing: Json): TableState {
     const mark = markOfChain(chain);
     if (mark !== undefined) servers.set(mark, readPick(list(at(rule, "expr"))));
     if (chain === "postrouting") {
-      baseComment = text(at(rule, "comment")) ?? "";
       for (const e of list(at(rule, "expr"))) source = text(at(at(e, "snat"), "addr")) ?? source;
     }
   }
@@ -38,7 +34,7 @@ export function readTable(family: Family, listing: Json): TableState {
     vips: vips.get(mark) ?? [],
     ...picked,
   }));
-  return { baseComment, source, services };
+  return { source, services };
 }
 
 function readMarks(elements: readonly Json[], vips: Map<number, string[]>, names: Map<number, string>): void {

@@ -3,16 +3,19 @@
 // How a packet goes: the first one of a connection to a VIP gets the service's mark (map marks) and goes to the service's chain (map
 // services), which picks a replica and rewrites the destination; postrouting rewrites the source. Both are NAT chains, which the kernel asks
 // only about first packets: an established connection passes no rule at all. What still arrives at the VIP itself (chain input) has no
-// replica to go to, or belongs to no connection.
+// replica to go to and is refused, or belongs to no connection: then it is dropped (moby#40374), unless its replica is known to have gone.
 import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
-import type { VirtualService } from "./driver.ts";
+import type { RealServer, VirtualService } from "./driver.ts";
 import { slotsOf } from "./slots.ts";
 
 export const TABLE = "skep";
+/** The set of streams whose replica has gone. */
+export const ENDED = "ended";
 /** nft's limit for a comment, in bytes, with the final NUL (NFTNL_UDATA_COMMENT_MAXLEN). */
 const MAX_COMMENT = 127;
-/** Elements in one statement: keeps lines readable when a script fails. */
+/** Hex digits of a digest. */
+const DIGEST = 12;
 const CHAIN_PREFIX = "service-";
 
 /** The families of nft tables. */
@@ -51,10 +54,12 @@ export function baseVersion(family: Family, source: string): string {
 
 function baseText(family: Family, source: string, comment: string): string {
   const v4 = family === "ip";
+  const addr = v4 ? "ipv4_addr" : "ipv6_addr";
   const chains = ["prerouting", "input", "postrouting"].map((c) => `flush chain ${family} ${TABLE} ${c}\n`);
   return `table ${family} ${TABLE} {
-  map marks { type ipv${v4 ? 4 : 6}_addr : mark; }
+  map marks { type ${addr} : mark; }
   map services { type mark : verdict; }
+  set ${ENDED} { type ${addr} . inet_service . ${addr} . inet_service; size 65536; flags timeout; timeout 1h; }
   chain prerouting { type nat hook prerouting priority dstnat; policy accept; }
   chain input { type filter hook input priority filter; policy accept; }
   chain postrouting { type nat hook postrouting priority srcnat; policy accept; }
@@ -63,10 +68,10 @@ ${chains.join("")}table ${family} ${TABLE} {
   chain prerouting {
     meta l4proto ${v4 ? "icmp" : "ipv6-icmp"} accept comment "the alias answers a ping itself"
     meta mark set ${family} daddr map @marks
-    tcp flags & (fin|syn|rst|ack) != syn accept comment "no connection starts like this"
     meta mark vmap @services
   }
   chain input {
+    ${family} saddr . tcp sport . ${family} daddr . tcp dport @${ENDED} reject with tcp reset comment "its replica has gone"
     ct state invalid drop comment "no reset into a stream for a stray packet"
     meta l4proto ${v4 ? "icmp" : "ipv6-icmp"} accept
     meta mark != 0 meta l4proto tcp reject with tcp reset
@@ -94,7 +99,7 @@ export function serviceRules(family: Family, service: VirtualService, oldVips: r
   const gone = (oldVips ?? []).filter((vip) => !vips.includes(vip));
   const added = vips.filter((vip) => !oldVips?.includes(vip));
   const lines = [oldVips === undefined ? `add chain ${table} ${chain}` : `flush chain ${table} ${chain}`];
-  lines.push(`add rule ${table} ${chain} counter ${pick(family, service)}`);
+  lines.push(`add rule ${table} ${chain} counter ${statement(family, pickOf(family, service))}`);
   for (const vip of gone) lines.push(`delete element ${table} marks { ${vip} }`);
   for (const vip of added) lines.push(`add element ${table} marks { ${vip} comment ${comment} : ${mark} }`);
   if (oldVips === undefined) {
@@ -112,34 +117,73 @@ export function removeServiceRules(family: Family, mark: number, vips: readonly 
   return `${lines.join("\n")}\n`;
 }
 
-/** What identifies a service's rules: two services with the same shape need no change in the kernel. */
-export function shapeOf(family: Family, service: VirtualService): string {
+/** How a service's chain picks: the one rule that is in it. */
+export interface Pick {
+  /** A replica for each turn; none: the rule only counts, and the connection is refused. */
+  readonly slots: readonly RealServer[];
+  readonly chooser: "inc" | "random" | "hash";
+  /** Of the hash. */
+  readonly seed: number;
+  /** For people, and with the digest of what the rule was made from. */
+  readonly comment: string;
+}
+
+export function pickOf(family: Family, service: VirtualService): Pick {
+  const slots = slotsOf(service.servers.filter((s) => familyOf(s.address) === family));
+  const several = slots.length > 1 ? service.scheduler : "rr";
+  const vips = service.vips.filter((vip) => familyOf(vip) === family);
+  const none = slots.length === 0 ? ": no replica" : "";
+  const made = `(${digestOf(family, service)})`;
+  const title = plain(`${service.name}, VIP ${vips.join(" ")}${none}`).slice(0, MAX_COMMENT - made.length - 1);
+  return {
+    slots: slots.map((s) => ({ ...s, name: plain(s.name).slice(0, MAX_COMMENT) })),
+    chooser: several === "sh" ? "hash" : several === "random" ? "random" : "inc",
+    seed: service.mark,
+    comment: `${title} ${made}`,
+  };
+}
+
+/**
+ * What a service's rules were made from, in short: two services with the same digest need no change in the kernel. It stands in the rule's
+ * comment, and so tells a later daemon what the kernel has.
+ */
+export function digestOf(family: Family, service: VirtualService): string {
   const slots = slotsOf(service.servers.filter((s) => familyOf(s.address) === family));
   const vips = service.vips.filter((vip) => familyOf(vip) === family).sort();
-  return JSON.stringify([vips, slots.length > 1 ? service.scheduler : "rr", slots.map((s) => s.address)]);
+  const shape = [vips, slots.length > 1 ? service.scheduler : "rr", slots.map((s) => s.address)];
+  return `rules ${createHash("sha256").update(JSON.stringify(shape)).digest("hex").slice(0, DIGEST)}`;
 }
 
-function pick(family: Family, service: VirtualService): string {
-  const vips = service.vips.filter((vip) => familyOf(vip) === family);
-  const title = `${service.name}, VIP ${vips.join(" ")}`;
-  const slots = slotsOf(service.servers.filter((s) => familyOf(s.address) === family));
-  if (slots.length === 0) return `comment ${quote(`${title}: no replica`)}`;
+/** The digest that stands in a comment. */
+export function digestIn(comment: string): string {
+  return /rules [0-9a-f]{12}(?=\)$)/.exec(comment)?.[0] ?? "";
+}
+
+/** The base rules' version that stands in a comment. */
+export function versionIn(comment: string): string {
+  return /base [0-9a-f]{8}(?=\)$)/.exec(comment)?.[0] ?? "";
+}
+
+function statement(family: Family, { slots, chooser, seed, comment }: Pick): string {
+  if (slots.length === 0) return `comment ${quote(comment)}`;
   const map = slots.map((s, i) => `${i} comment ${quote(s.name)} : ${s.address}`).join(", ");
-  return `dnat to ${chooser(family, service, slots.length)} map { ${map} } comment ${quote(title)}`;
-}
-
-function chooser(family: Family, service: VirtualService, count: number): string {
-  if (service.scheduler === "sh" && count > 1)
-    return `jhash ${family} saddr mod ${count} seed 0x${service.mark.toString(16)}`;
-  if (service.scheduler === "random" && count > 1) return `numgen random mod ${count}`;
-  return `numgen inc mod ${count}`;
+  const choose = {
+    inc: `numgen inc mod ${slots.length}`,
+    random: `numgen random mod ${slots.length}`,
+    hash: `jhash ${family} saddr mod ${slots.length} seed 0x${seed.toString(16)}`,
+  };
+  return `dnat to ${choose[chooser]} map { ${map} } comment ${quote(comment)}`;
 }
 
 function hex(mark: number): string {
   return `0x${mark.toString(16).padStart(8, "0")}`;
 }
 
-// nft has no escapes in strings. Names of services and tasks hold neither quotes nor controls; whatever else comes is made harmless.
 function quote(text: string): string {
-  return `"${text.replace(/[^ -!#-~]/g, "?").slice(0, MAX_COMMENT)}"`;
+  return `"${plain(text).slice(0, MAX_COMMENT)}"`;
+}
+
+// nft has no escapes in strings. Names of services and tasks hold neither quotes nor controls; whatever else comes is made harmless.
+function plain(text: string): string {
+  return text.replace(/[^ -!#-~]/g, "?");
 }

@@ -1,50 +1,76 @@
 // The driver for kernels without ip_vs (and as good with it): nftables maps. The rules' text is in nft-rules.ts. This file decides what to
 // run, and remembers of each namespace what the kernel has, so that a change costs its own size only.
 
-import { createNetns, deleteNetns, isErrno, Nft } from "../../kernel/index.ts";
+import { bytesToIp, createNetns, deleteNetns, ipToBytes, isErrno, KernelError, Nft } from "../../kernel/index.ts";
+import type { Clock, Timer } from "../../model/clock.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
 import type { BalancerState, LbDriver, VirtualService } from "./driver.ts";
+import { fits, readNotes, replacePick } from "./nft-direct.ts";
+import { NftSocket } from "./nft-netlink.ts";
 import { readTable } from "./nft-read.ts";
 import {
   baseRules,
   baseVersion,
+  chainOf,
+  digestIn,
+  digestOf,
   FAMILIES,
   type Family,
   familyOf,
   hasFamily,
+  markOfChain,
+  type Pick,
+  pickOf,
   removeServiceRules,
   serviceRules,
-  shapeOf,
   TABLE,
+  versionIn,
 } from "./nft-rules.ts";
 
 /** Services in one transaction when there are many to program: about a millisecond's work. */
 const BATCH = 16;
+/** By then the kernel has freed what transactions removed, for which it would make whoever closes a socket wait. */
+const CLOSE_AFTER_MS = 1000;
+
+/** What the kernel has of a service, by its rule's comment and its elements. */
+interface KnownService {
+  readonly digest: string;
+  readonly vips: readonly string[];
+}
 
 interface Known {
-  /** The rules' shape and VIPs of each service, by mark. */
-  readonly services: Map<number, { readonly shape: string; readonly vips: readonly string[] }>;
-  base: boolean;
+  readonly services: Map<number, KnownService>;
+  /** Version of the base rules; "" when there are none. */
+  base: string;
 }
 
 interface Context {
   readonly nft: Nft;
+  readonly socket: NftSocket;
   readonly known: Map<Family, Known>;
+}
+
+/** One service's change in one family: a script, or its chain's new rule, which goes a quicker way. */
+interface Step {
+  readonly script: string;
+  readonly direct?: { readonly family: Family; readonly chain: string; readonly pick: Pick };
+  done(): void;
 }
 
 export class NftDriver implements LbDriver {
   readonly name = "nft";
   readonly #contexts = new Map<string, Context>();
+  readonly #closing = new Map<Context, Timer>();
   readonly #probePath: string;
-  readonly #pause: () => Promise<void>;
+  readonly #clock: Clock | undefined;
 
   /**
    * @param needs.probePath a file that may be used for a moment to hold a namespace for `check`
-   * @param needs.pause lets others run between two batches
+   * @param needs.clock with it, namespaces are let go of a second after `close`, when that costs nothing
    */
-  constructor(needs: { readonly probePath: string; readonly pause?: () => Promise<void> }) {
+  constructor(needs: { readonly probePath: string; readonly clock?: Clock }) {
     this.#probePath = needs.probePath;
-    this.#pause = needs.pause ?? (() => new Promise((resolve) => setImmediate(resolve)));
+    this.#clock = needs.clock;
   }
 
   async check(): Promise<void> {
@@ -63,7 +89,7 @@ export class NftDriver implements LbDriver {
       const why = messageOf(e);
       throw new SkepError("unavailable", `cannot balance with nftables on this kernel: ${why}`, {}, e);
     } finally {
-      this.#close(probe);
+      this.close(probe);
       deleteNetns(probe);
     }
   }
@@ -73,39 +99,29 @@ export class NftDriver implements LbDriver {
     for (const source of desired.sources) {
       const family = familyOf(source);
       const have = known.get(family)!;
-      if (!have.base || this.#baseOf(nft, family) !== baseVersion(family, source)) nft.run(baseRules(family, source));
-      have.base = true;
+      const version = baseVersion(family, source);
+      if (have.base !== version) nft.run(baseRules(family, source));
+      have.base = version;
     }
     await this.ensureServices(netns, desired.services);
     if (options.keepOthers) return;
     const wanted = new Set(desired.services.map((s) => s.mark));
-    const stray = [...known.values()].flatMap((k) => [...k.services.keys()]).filter((mark) => !wanted.has(mark));
-    await this.removeServices(netns, [...new Set(stray)]);
+    await this.removeServices(
+      netns,
+      (await this.marks(netns)).filter((mark) => !wanted.has(mark)),
+    );
   }
 
   async ensureServices(netns: string, services: readonly VirtualService[]): Promise<void> {
-    const { nft, known } = this.#context(netns);
-    const steps: { script: string; done: () => void }[] = [];
-    for (const service of services) {
-      for (const family of FAMILIES) {
-        const have = known.get(family)!;
-        const old = have.services.get(service.mark);
-        if (!hasFamily(service, family)) {
-          if (old !== undefined) steps.push(this.#removal(family, have, service.mark, old.vips));
-          continue;
-        }
-        const shape = shapeOf(family, service);
-        if (old?.shape === shape) continue;
-        const vips = service.vips.filter((vip) => familyOf(vip) === family);
-        const script = serviceRules(family, service, old?.vips);
-        steps.push({ script, done: () => have.services.set(service.mark, { shape, vips }) });
-      }
-    }
-    await this.#run(nft, steps);
+    const { known } = this.#context(netns);
+    const steps = services.flatMap((service) =>
+      FAMILIES.flatMap((family) => this.#step(family, known.get(family)!, service) ?? []),
+    );
+    await this.#run(netns, steps);
   }
 
   async removeServices(netns: string, marks: readonly number[]): Promise<void> {
-    const { nft, known } = this.#context(netns);
+    const { known } = this.#context(netns);
     const steps = marks.flatMap((mark) =>
       FAMILIES.flatMap((family) => {
         const have = known.get(family)!;
@@ -113,78 +129,108 @@ export class NftDriver implements LbDriver {
         return old === undefined ? [] : [this.#removal(family, have, mark, old.vips)];
       }),
     );
-    await this.#run(nft, steps);
+    await this.#run(netns, steps);
+  }
+
+  async marks(netns: string): Promise<readonly number[]> {
+    const { known } = this.#context(netns);
+    return [...new Set([...known.values()].flatMap((have) => [...have.services.keys()]))];
   }
 
   async list(netns: string): Promise<BalancerState | undefined> {
-    const tables = this.#read(this.#context(netns).nft);
-    if (tables.size === 0) return undefined;
-    const services = new Map<number, VirtualService>();
-    for (const { services: found } of tables.values()) {
-      for (const one of found) {
-        const other = services.get(one.mark);
-        const both = other && {
-          ...one,
-          vips: [...other.vips, ...one.vips],
-          servers: [...other.servers, ...one.servers],
-        };
-        services.set(one.mark, both ?? one);
+    const { nft } = this.#context(netns);
+    const tables = FAMILIES.flatMap((family) => {
+      try {
+        return [readTable(family, nft.json(`list table ${family} ${TABLE}`))];
+      } catch (e) {
+        if (isErrno(e, "ENOENT")) return []; // no table, no balancer of that family
+        throw e;
       }
+    });
+    if (tables.length === 0) return undefined;
+    const services = new Map<number, VirtualService>();
+    for (const one of tables.flatMap((t) => t.services)) {
+      const other = services.get(one.mark);
+      const both = other && {
+        ...one,
+        vips: [...other.vips, ...one.vips],
+        servers: [...other.servers, ...one.servers],
+      };
+      services.set(one.mark, both ?? one);
     }
-    const sources = [...tables.values()].flatMap((t) => (t.source === undefined ? [] : [t.source]));
+    const sources = tables.flatMap((t) => (t.source === undefined ? [] : [t.source]));
     return { sources, services: [...services.values()] };
   }
 
-  async remove(netns: string): Promise<void> {
-    try {
-      const { nft } = this.#context(netns);
-      for (const family of FAMILIES) nft.run(`table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\n`);
-    } catch (e) {
-      if (!isErrno(e, "ENOENT")) throw e; // the namespace is gone, and its rules with it
-    } finally {
-      this.#close(netns);
-    }
-  }
-
-  /** Lets go of a namespace (or all), which an open context would keep alive. */
   close(netns?: string): void {
-    for (const path of netns === undefined ? [...this.#contexts.keys()] : [netns]) this.#close(path);
+    if (netns !== undefined) {
+      this.#close(netns, this.#clock);
+      return;
+    }
+    for (const path of [...this.#contexts.keys()]) this.#close(path);
+    for (const [context, timer] of this.#closing) {
+      timer.cancel();
+      release(context);
+    }
+    this.#closing.clear();
   }
 
-  #removal(family: Family, have: Known, mark: number, vips: readonly string[]): { script: string; done: () => void } {
+  /** What there is to be done for a service in a family, if anything. */
+  #step(family: Family, have: Known, service: VirtualService): Step | undefined {
+    const old = have.services.get(service.mark);
+    if (!hasFamily(service, family)) return old && this.#removal(family, have, service.mark, old.vips);
+    const digest = digestOf(family, service);
+    const vips = service.vips.filter((vip) => familyOf(vip) === family).map(canonical);
+    const sameVips = old !== undefined && [...old.vips].sort().join() === [...vips].sort().join();
+    if (sameVips && old.digest === digest) return undefined;
+    const pick = pickOf(family, service);
+    return {
+      script: serviceRules(family, service, old?.vips),
+      ...(sameVips && fits(pick) && { direct: { family, chain: chainOf(service.mark), pick } }),
+      done: () => have.services.set(service.mark, { digest, vips }),
+    };
+  }
+
+  #removal(family: Family, have: Known, mark: number, vips: readonly string[]): Step {
     return { script: removeServiceRules(family, mark, vips), done: () => have.services.delete(mark) };
   }
 
-  /** A few services at a time, each batch one transaction. A batch that fails changed nothing, and what is known of the kernel is dropped. */
-  async #run(nft: Nft, steps: readonly { script: string; done: () => void }[]): Promise<void> {
+  /** A few services at a time. A batch that fails changed nothing, and what is known of the kernel is dropped. */
+  async #run(netns: string, steps: readonly Step[]): Promise<void> {
     for (let i = 0; i < steps.length; i += BATCH) {
-      if (i > 0) await this.#pause();
+      if (i > 0) await new Promise((resolve) => setImmediate(resolve));
       const batch = steps.slice(i, i + BATCH);
+      const { nft, socket } = this.#context(netns);
       try {
-        nft.run(batch.map((s) => s.script).join(""));
+        const rest = batch.filter((step) => !this.#direct(socket, step));
+        if (rest.length > 0) nft.run(rest.map((s) => s.script).join(""));
       } catch (e) {
-        for (const [path, context] of this.#contexts) if (context.nft === nft) this.#close(path);
+        this.#close(netns, this.#clock);
         throw e;
       }
       for (const step of batch) step.done();
     }
   }
 
+  /** Whether the quicker way was open, and has been gone. Where the kernel refuses, libnftables tries, and says what is wrong. */
+  #direct(socket: NftSocket, { direct }: Step): boolean {
+    if (direct === undefined) return false;
+    try {
+      replacePick(socket, direct.family, direct.chain, direct.pick);
+      return true;
+    } catch (e) {
+      if (e instanceof KernelError) return false;
+      throw e;
+    }
+  }
+
   #context(netns: string): Context {
     const open = this.#contexts.get(netns);
     if (open !== undefined) return open;
+    const known = new Map(FAMILIES.map((family) => [family, readKnown(netns, family)]));
     const nft = Nft.open(netns);
     try {
-      const tables = this.#read(nft);
-      const known = new Map<Family, Known>();
-      for (const family of FAMILIES) {
-        const table = tables.get(family);
-        const services = (table?.services ?? []).map(
-          (s) => [s.mark, { shape: shapeOf(family, s), vips: s.vips }] as const,
-        );
-        known.set(family, { services: new Map(services), base: table !== undefined });
-      }
-      const context = { nft, known };
+      const context = { nft, socket: new NftSocket(netns), known };
       this.#contexts.set(netns, context);
       return context;
     } catch (e) {
@@ -193,28 +239,34 @@ export class NftDriver implements LbDriver {
     }
   }
 
-  #read(nft: Nft): Map<Family, ReturnType<typeof readTable>> {
-    const tables = new Map<Family, ReturnType<typeof readTable>>();
-    for (const family of FAMILIES) {
-      try {
-        tables.set(family, readTable(family, nft.json(`list table ${family} ${TABLE}`)));
-      } catch (e) {
-        if (!isErrno(e, "ENOENT")) throw e; // no table, no balancer of that family
-      }
-    }
-    return tables;
-  }
-
-  #baseOf(nft: Nft, family: Family): string {
-    return (
-      /base [0-9a-f]{8}/.exec(
-        readTable(family, nft.json(`list chain ${family} ${TABLE} postrouting`)).baseComment,
-      )?.[0] ?? ""
-    );
-  }
-
-  #close(netns: string): void {
-    this.#contexts.get(netns)?.nft.close();
+  #close(netns: string, clock?: Clock): void {
+    const context = this.#contexts.get(netns);
     this.#contexts.delete(netns);
+    if (context === undefined) return;
+    const timer = clock?.after(CLOSE_AFTER_MS, () => {
+      this.#closing.delete(context);
+      release(context);
+    });
+    if (timer === undefined) release(context);
+    else this.#closing.set(context, timer);
   }
+}
+
+function readKnown(netns: string, family: Family): Known {
+  const { comments, vips } = readNotes(netns, family);
+  const services = new Map<number, KnownService>();
+  for (const [chain, comment] of comments) {
+    const mark = markOfChain(chain);
+    if (mark !== undefined) services.set(mark, { digest: digestIn(comment), vips: vips.get(mark) ?? [] });
+  }
+  return { services, base: versionIn(comments.get("postrouting") ?? "") };
+}
+
+function release({ nft, socket }: Context): void {
+  nft.close();
+  socket.close();
+}
+
+function canonical(address: string): string {
+  return bytesToIp(ipToBytes(address));
 }
