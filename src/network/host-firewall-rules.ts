@@ -2,37 +2,39 @@
 // iptables-restore. Only chains of ours are filled, and only the jump to one is put into another's. host-firewall.ts runs it.
 
 const FORWARD = "FORWARD";
-/** Where Docker lets people put rules that come before its own, and so before ours. */
-const DOCKER_USER = "DOCKER-USER";
+/** Chains that go to chains that go to chains: nobody needs more, and loops end. */
+const MAX_DEPTH = 8;
 
 /** Ours, in iptables' filter table; with the bridge's name where that is not Swarm's (28 characters are what iptables allows). */
 export function chainFor(bridge: string): string {
   return bridge === "docker_gwbridge" ? "SKEP-FORWARD" : `SKEP-FORWARD-${bridge}`;
 }
 
-/** Everything of the filter table that concerns us. */
+/** iptables' filter table: its chains' rules, without `-A <chain>`. */
 interface Filter {
   readonly policy: string | undefined;
-  /** Rules of FORWARD, without `-A FORWARD`. */
-  readonly forward: readonly string[];
-  /** Rules of our chain; undefined when there is no such chain. */
-  readonly ours: readonly string[] | undefined;
+  readonly chains: ReadonlyMap<string, readonly string[]>;
 }
 
-function parse(saved: string, chain: string): Filter {
-  const lines = saved.split("\n");
-  const rulesOf = (name: string): string[] =>
-    lines.filter((l) => l.startsWith(`-A ${name} `)).map((l) => l.slice(`-A ${name} `.length).trim());
-  const declared = (name: string): string[] | undefined => lines.find((l) => l.startsWith(`:${name} `))?.split(" ");
-  return {
-    policy: declared(FORWARD)?.[1],
-    forward: rulesOf(FORWARD),
-    ours: declared(chain) === undefined ? undefined : rulesOf(chain),
-  };
+function parse(saved: string): Filter {
+  const chains = new Map<string, string[]>();
+  let policy: string | undefined;
+  for (const line of saved.split("\n")) {
+    const [, name = "", first = ""] = /^:(\S+) (\S+)/.exec(line) ?? [];
+    if (name !== "") chains.set(name, []);
+    if (name === FORWARD) policy = first;
+    const [, chain = "", rule = ""] = /^-A (\S+) (.*)$/.exec(line) ?? [];
+    if (chain !== "") chains.get(chain)?.push(rule.trim());
+  }
+  return { policy, chains };
 }
 
-function stops(rule: string): boolean {
-  return /(^| )-j (DROP|REJECT)\b/.test(rule);
+/** Whether nothing comes past a rule: it drops or rejects without conditions, or goes to a chain that does so (ufw-reject-forward). */
+function isLastWord(rule: string, chains: Filter["chains"], depth = 0): boolean {
+  const target = /^-[jg] (\S+)/.exec(rule)?.[1];
+  if (target === undefined) return false;
+  if (target === "DROP" || target === "REJECT") return true;
+  return depth < MAX_DEPTH && (chains.get(target) ?? []).some((r) => isLastWord(r, chains, depth + 1));
 }
 
 /** What is let through: from tasks to the world; back to them, what belongs to that, and published ports. The rest is others' to decide. */
@@ -46,21 +48,22 @@ function accepted(bridge: string): string[] {
 
 /**
  * The change that lets tasks through iptables, for `iptables-restore --noflush`; undefined when there is nothing to do: nothing there stops
- * them, or all is in place already. The jump comes first in FORWARD, but after Docker's chain for the user's own rules.
+ * them, or all is in place already. The jump comes after everybody who has something to say of particular packets (Docker and its chain for
+ * users, ufw's rules), and before the last word that stops all others: so it bypasses nobody's rule.
  * @param saved what iptables-save said of the filter table
  */
 export function letThrough(saved: string, bridge: string): string | undefined {
   const chain = chainFor(bridge);
-  const { policy, forward, ours } = parse(saved, chain);
+  const { policy, chains } = parse(saved);
+  const forward = chains.get(FORWARD) ?? [];
   const jump = `-j ${chain}`;
   const others = forward.filter((rule) => rule !== jump);
-  if (policy !== "DROP" && !others.some(stops)) return undefined;
+  const last = others.findIndex((rule) => isLastWord(rule, chains));
+  if (policy !== "DROP" && last === -1) return undefined;
+  const position = last === -1 ? others.length : last;
   const wanted = accepted(bridge);
-  const at = forward.indexOf(jump);
-  const position = others.indexOf(`-j ${DOCKER_USER}`) + 1;
-  const early = forward.slice(0, at).some(stops);
-  const inPlace = at >= position && !early && forward.length === others.length + 1;
-  if (inPlace && ours?.join("\n") === wanted.join("\n")) return undefined;
+  const inPlace = forward.indexOf(jump) === position && forward.length === others.length + 1;
+  if (inPlace && chains.get(chain)?.join("\n") === wanted.join("\n")) return undefined;
   return restore([
     `:${chain} - [0:0]`,
     ...wanted.map((rule) => `-A ${chain} ${rule}`),
@@ -72,9 +75,9 @@ export function letThrough(saved: string, bridge: string): string | undefined {
 /** The change that takes us out again; undefined when nothing of ours is there. */
 export function letGo(saved: string, bridge: string): string | undefined {
   const chain = chainFor(bridge);
-  const { forward, ours } = parse(saved, chain);
-  if (ours === undefined) return undefined;
-  const jumps = forward.filter((rule) => rule === `-j ${chain}`);
+  const { chains } = parse(saved);
+  if (!chains.has(chain)) return undefined;
+  const jumps = (chains.get(FORWARD) ?? []).filter((rule) => rule === `-j ${chain}`);
   return restore([...jumps.map((jump) => `-D ${FORWARD} ${jump}`), `-F ${chain}`, `-X ${chain}`]);
 }
 

@@ -16,9 +16,8 @@ import type { Clock, Timer } from "../model/clock.ts";
 
 const AF_NETLINK = 16;
 const SOCK_FLAGS = 3 | 0x80000 | 0x800; // raw, close on exec, non-blocking
-const SOL_NETLINK = 270;
-const NETLINK_ADD_MEMBERSHIP = 1;
 const NFNLGRP_NFTABLES = 7;
+const ADDRESS_BYTES = 12;
 const RECEIVE_BYTES = 32 * 1024;
 /** Long enough to gather a reload, which is many changes, short enough not to be missed by people. */
 const GATHER_MS = 300;
@@ -38,8 +37,7 @@ export class RulesWatch {
     this.#fd = inNetns(needs.netns, () =>
       check("socket", libc().socket(AF_NETLINK, SOCK_FLAGS, NETLINK_NETFILTER), "watch packet filter rules"),
     );
-    const group = new Uint8Array(Int32Array.of(NFNLGRP_NFTABLES).buffer);
-    check("setsockopt", libc().setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, group.length));
+    check("bind", libc().bind(this.#fd, listener(), ADDRESS_BYTES), "watch packet filter rules");
     this.#poll = watchReadable(this.#fd, () => this.#drain());
   }
 
@@ -61,4 +59,12 @@ export class RulesWatch {
       this.#onChange();
     });
   }
+}
+
+/** sockaddr_nl: the kernel gives the number, and the group is a bit. */
+function listener(): Buffer {
+  const address = Buffer.alloc(ADDRESS_BYTES);
+  address.writeUInt16LE(AF_NETLINK, 0);
+  address.writeUInt32LE(1 << (NFNLGRP_NFTABLES - 1), 8);
+  return address;
 }
