@@ -1,6 +1,6 @@
 // The thread behind chores.ts: one job after another.
 import { parentPort } from "node:worker_threads";
-import { connections, flushConntrack, isErrno, isNetns, type Protocol, RtNetlink } from "../kernel/index.ts";
+import { connections, flushConntrack, isErrno, type Protocol, RtNetlink } from "../kernel/index.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Chore, ChoreReport } from "./chores.ts";
 import { endStreams } from "./lb/nft-direct.ts";
@@ -22,13 +22,10 @@ parentPort?.on("message", ({ id, chore }: { id: number; chore: Chore }) => {
 
 function perform(chore: Chore): void {
   if (chore.kind === "forget") forget(chore.netns, chore.address, chore.streams);
-  else unlink(chore.netns, chore.link);
-}
-
-function unlink(netns: string, link: string): void {
-  if (!isNetns(netns)) return;
-  using rt = RtNetlink.open(netns);
-  rt.deleteLink(link);
+  else {
+    using rt = RtNetlink.open(chore.netns);
+    rt.deleteLink(chore.link);
+  }
 }
 
 /** Streams are noted as ended before they are forgotten: from then on their packets belong to no connection, and such are dropped. */

@@ -2,7 +2,7 @@
 // tracked flows to a replica that has gone, for which the kernel walks its whole table of connections, and deleting links, after which it
 // waits for every CPU to have let go of them (20 to 40 ms). The thread is started when there is something to do and ended when idle.
 import { Worker } from "node:worker_threads";
-import { readSysctl } from "../kernel/index.ts";
+import { closeFd, openNetnsFd, readSysctl } from "../kernel/index.ts";
 import type { Clock, Timer } from "../model/clock.ts";
 import { SkepError } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
@@ -13,7 +13,7 @@ const IDLE_MS = 5000;
 /** One job for the thread, all of it in one namespace. */
 export type Chore =
   | { readonly kind: "forget"; readonly netns: string; readonly address: string; readonly streams: boolean }
-  | { readonly kind: "unlink"; readonly netns: string; readonly link: string };
+  | { readonly kind: "unlink"; readonly netns: number; readonly link: string };
 
 export interface ChoreReport {
   readonly id: number;
@@ -52,9 +52,15 @@ export class Chores {
     });
   }
 
-  /** Deletes a link; gone already is success. @throws SkepError "internal" */
-  deleteLink(netns: string, link: string): Promise<void> {
-    return this.#give({ kind: "unlink", netns, link });
+  /** Deletes a link; gone already is success. Its namespace may be deleted meanwhile. Soon, not at once; `settled` tells when. */
+  deleteLink(netns: string, link: string): void {
+    const fd = openNetnsFd(netns);
+    this.#give({ kind: "unlink", netns: fd, link })
+      .catch((e: Error) => {
+        const facts = { "netns.path": netns, "link.name": link, "error.message": e.message };
+        this.#log.warn(facts, "cannot delete a link"); // it goes with its namespace, in the kernel's own time
+      })
+      .finally(() => closeFd(fd));
   }
 
   /** Resolves when everything asked for so far is done. */

@@ -127,7 +127,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
       }
       for (const { id } of changed.goneNetworks) {
         this.naming.deleteNetwork(id);
-        if (!a.full) await this.sites.removeIdle(id);
+        if (!a.full) this.sites.removeIdle(id);
       }
       await this.dns.flush();
     });
@@ -254,7 +254,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     this.sites.forgetFlows(record, { streams: true });
     this.sandboxes.remove(id);
     if (record.gatewayAddress !== undefined) this.bridge.release(record.gatewayAddress);
-    for (const { networkId } of record.spec.attachments) await this.sites.removeIdle(networkId);
+    for (const { networkId } of record.spec.attachments) this.sites.removeIdle(networkId);
   }
 
   async #plumb(spec: SandboxSpec): Promise<SandboxRecord> {
@@ -267,7 +267,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     const record: SandboxRecord = { stage: "made", ...before, spec, gatewayAddress };
     this.#note(record);
     try {
-      this.sandboxes.plumb(record, (id) => this.sites.of(id).overlay);
+      await this.sandboxes.plumb(record, (id) => this.sites.of(id).overlay);
       this.#writeFiles(record);
     } catch (e) {
       if (before === undefined) await this.forget(spec.id);

@@ -73,8 +73,10 @@ export class Overlay {
     const gateways = subnets.map((s) => `${addressOf(s.gateway)}/${parseCidr(s.subnet).prefix.length}`);
     rt.ensureAddresses(BRIDGE, gateways);
     await setImmediate();
-    if (!has(VXLAN)) this.#addVxlan(rt);
-    else if (links.find((l) => l.name === VXLAN)?.masterIndex === undefined) rt.setLink(VXLAN, { master: BRIDGE });
+    if (!has(VXLAN)) {
+      await this.#chores.settled(); // a predecessor's may still have the id
+      this.#addVxlan(rt);
+    } else if (links.find((l) => l.name === VXLAN)?.masterIndex === undefined) rt.setLink(VXLAN, { master: BRIDGE });
     this.#nextVeth = nextVeth(links);
   }
 
@@ -108,8 +110,8 @@ export class Overlay {
   }
 
   /** Takes the namespace away, and all that is in it. */
-  async remove(): Promise<void> {
-    await removeOverlay(this.netns, { namespaces: this.#namespaces, chores: this.#chores });
+  remove(): void {
+    removeOverlay(this.netns, { namespaces: this.#namespaces, chores: this.#chores });
     this.#nextVeth = undefined;
   }
 
@@ -139,11 +141,11 @@ export class Overlay {
   }
 }
 
-/** Removes an overlay's namespace by its path alone. The VXLAN goes first and at once, so that its id is free for a successor. */
-export async function removeOverlay(
+/** Removes an overlay's namespace by its path alone. The VXLAN goes by itself, soon, so that its id is free for a successor. */
+export function removeOverlay(
   netns: string,
   { namespaces, chores }: { readonly namespaces: Namespaces; readonly chores: Chores },
-): Promise<void> {
-  if (isNetns(netns)) await chores.deleteLink(netns, VXLAN);
+): void {
+  if (isNetns(netns)) chores.deleteLink(netns, VXLAN);
   namespaces.delete(netns);
 }

@@ -2,6 +2,7 @@
 // daemon knows it again. What it should be is in desired.ts; when it is made and removed is decided in node-network.ts.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { RtNetlink, writeSysctl } from "../kernel/index.ts";
 import { messageOf, SkepError } from "../model/errors.ts";
 import type { NetworkId } from "../model/ids.ts";
@@ -64,7 +65,7 @@ export class Sandboxes {
    * Makes namespace and interfaces as far as they are missing. The networks come first, in order, the gateway bridge last, with the default
    * route. @throws KernelError; SkepError "invalid" for a sysctl that the kernel refuses
    */
-  plumb(record: SandboxRecord, overlayOf: (id: NetworkId) => Overlay): void {
+  async plumb(record: SandboxRecord, overlayOf: (id: NetworkId) => Overlay): Promise<void> {
     const { id, attachments, sysctls } = record.spec;
     const netns = sandboxNetns(this.#execRoot, id);
     this.#namespaces.create(netns);
@@ -73,10 +74,12 @@ export class Sandboxes {
       prepareNetns(netns, rt, { ipv6: attachments.some((a) => a.addresses.some((cidr) => cidr.includes(":"))) });
       setSysctls(netns, { ...DEFAULT_SYSCTLS, ...sysctls });
     }
-    attachments.forEach(({ networkId, addresses }, i) => {
+    for (const [i, { networkId, addresses }] of attachments.entries()) {
+      await setImmediate(); // each part takes a millisecond or more
       overlayOf(networkId).plug(rt, { netns, name: `eth${i}`, addresses });
-    });
+    }
     if (record.gatewayAddress === undefined) return;
+    await setImmediate();
     this.#bridge.plug(rt, { owner: id, netns, name: `eth${attachments.length}`, address: record.gatewayAddress });
   }
 

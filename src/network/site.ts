@@ -73,10 +73,10 @@ export class Site {
     this.#ready = true;
   }
 
-  async remove(): Promise<void> {
+  remove(): void {
     this.#ready = false;
-    await this.balancer.remove();
-    await this.overlay.remove();
+    this.balancer.remove();
+    this.overlay.remove();
   }
 
   /** Published ports come in by the gateway bridge. */

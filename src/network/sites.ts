@@ -81,16 +81,16 @@ export class Sites {
   }
 
   /** Removes a network that is neither assigned nor used. */
-  async removeIdle(id: NetworkId): Promise<void> {
+  removeIdle(id: NetworkId): void {
     const { desired } = this.#needs;
     const site = this.#sites.get(id);
     if (site === undefined || desired.networks.has(id) || desired.on(id).length > 0) return;
     this.#sites.delete(id);
-    await site.remove();
+    site.remove();
   }
 
-  async removeAll(): Promise<void> {
-    for (const site of this.all()) await site.remove();
+  removeAll(): void {
+    for (const site of this.all()) site.remove();
     this.#sites.clear();
   }
 

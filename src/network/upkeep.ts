@@ -33,7 +33,7 @@ export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
     naming.setSandbox(record);
     try {
       if (record.gatewayAddress !== undefined) await bridge.ensure();
-      sandboxes.plumb(record, (id) => sites.of(id).overlay);
+      await sandboxes.plumb(record, (id) => sites.of(id).overlay);
       await plane.listen(record);
     } catch (e) {
       // One sandbox that cannot be taken over must not keep the others from it: the agent asks for it again, and hears the error then.
@@ -47,12 +47,12 @@ export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
 export async function sweepStrays(plane: Plane, known: ReadonlySet<string>): Promise<void> {
   const { desired, sandboxes, sites } = plane;
   for (const id of [...desired.sandboxes.keys()]) if (!known.has(id)) await plane.forget(id);
-  for (const site of sites.all()) await sites.removeIdle(site.network.id);
+  for (const site of sites.all()) sites.removeIdle(site.network.id);
   const wanted = new Set([...desired.sandboxes.keys()].map((id) => sandboxNetns(plane.execRoot, id)));
   for (const { overlay, balancer } of sites.all()) wanted.add(overlay.netns).add(balancer.netns);
   for (const path of plane.namespaces.all()) {
     if (wanted.has(path)) continue;
-    await removeNamespace(plane, path);
+    removeNamespace(plane, path);
     plane.log.info({ "netns.path": path }, "removed a stray namespace");
   }
   sandboxes.removeStrayFiles(new Set(desired.sandboxes.keys()));
@@ -63,8 +63,8 @@ export async function sweepStrays(plane: Plane, known: ReadonlySet<string>): Pro
 export async function removeEverything(plane: Plane): Promise<void> {
   const { desired, execRoot, sites, bridge } = plane;
   for (const id of [...desired.sandboxes.keys()]) desired.deleteSandbox(id);
-  await sites.removeAll();
-  for (const path of plane.namespaces.all()) await removeNamespace(plane, path);
+  sites.removeAll();
+  for (const path of plane.namespaces.all()) removeNamespace(plane, path);
   await plane.chores.close();
   plane.driver.close();
   await bridge.remove();
@@ -83,8 +83,8 @@ export async function removeEverything(plane: Plane): Promise<void> {
   }
 }
 
-async function removeNamespace(plane: Plane, path: string): Promise<void> {
+function removeNamespace(plane: Plane, path: string): void {
   plane.driver.close(path);
-  if (basename(path).startsWith("1-")) await removeOverlay(path, plane);
+  if (basename(path).startsWith("1-")) removeOverlay(path, plane);
   else plane.namespaces.delete(path);
 }

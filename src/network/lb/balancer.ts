@@ -121,7 +121,7 @@ export class Balancer {
     if (this.built) this.#chores.forgetFlows(this.netns, address, options);
   }
 
-  async remove(): Promise<void> {
+  remove(): void {
     this.#driver.close(this.netns);
     this.#namespaces.delete(this.netns);
     this.#services.clear();
