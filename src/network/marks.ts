@@ -27,13 +27,15 @@ export class Marks {
 
   /** The service's mark on that network; a new one is on file before it is returned. */
   markOf(networkId: NetworkId, serviceId: ServiceId): number {
-    const key = `${networkId}/${serviceId}`;
-    const known = this.#stored.of[key];
-    if (known !== undefined) return known;
-    const mark = this.#stored.next++;
-    this.#stored.of[key] = mark;
-    this.#save();
-    return mark;
+    this.give(networkId, [serviceId]);
+    return this.find(networkId, serviceId)!;
+  }
+
+  /** Gives these services their marks, if they have none: on file all at once. */
+  give(networkId: NetworkId, serviceIds: readonly ServiceId[]): void {
+    const before = this.#stored.next;
+    for (const id of serviceIds) this.#stored.of[`${networkId}/${id}`] ??= this.#stored.next++;
+    if (this.#stored.next > before) this.#save();
   }
 
   /** Makes sure that the counter is past a mark that the kernel still has. */

@@ -20,6 +20,8 @@ export interface Plug {
   readonly name: string;
   /** "10.0.1.3/24"; the first one gives the MAC address. */
   readonly addresses: readonly string[];
+  /** Other addresses that the interface has stay. */
+  readonly keepOthers?: boolean;
 }
 
 export class Overlay {
@@ -81,8 +83,8 @@ export class Overlay {
   }
 
   /**
-   * Lays a cable from the bridge to a sandbox, unless it is there, and gives its far end exactly these addresses. The interface is born in
-   * the sandbox under its final name. @throws KernelError
+   * Lays a cable from the bridge to a sandbox, unless it is there, and gives its far end these addresses. The interface is born in the
+   * sandbox under its final name. @throws KernelError
    */
   plug(far: RtNetlink, plug: Plug): void {
     const { mtu } = this.#network;
@@ -100,7 +102,8 @@ export class Overlay {
         master: BRIDGE,
       });
     }
-    far.ensureAddresses(plug.name, plug.addresses);
+    if (plug.keepOthers) for (const cidr of plug.addresses) far.ensureAddress(plug.name, cidr);
+    else far.ensureAddresses(plug.name, plug.addresses);
   }
 
   /** Whether the kernel has VXLAN and the network uses it. */

@@ -96,7 +96,10 @@ export class Sites {
 
   /** What a network's balancer should do now. */
   servicesOn(id: NetworkId): VirtualService[] {
-    return [...this.#needs.desired.services.keys()].flatMap((serviceId) => this.#balanced(id, serviceId) ?? []);
+    const { desired, marks } = this.#needs;
+    const here = [...desired.services.values()].filter((s) => desired.balancedOn(s).includes(id)).map((s) => s.id);
+    marks.give(id, here);
+    return here.flatMap((serviceId) => this.#balanced(id, serviceId) ?? []);
   }
 
   /** Brings these services about on every network that is built here. */

@@ -9,6 +9,8 @@ import type { Overlay } from "../overlay.ts";
 import type { LbDriver, VirtualService } from "./driver.ts";
 
 const DEV = "eth0";
+/** Addresses that are added at once: a millisecond's work. */
+const FEW = 50;
 
 /** Settings of the namespace before its interface comes. */
 const SYSCTLS = {
@@ -74,12 +76,12 @@ export class Balancer {
     const fresh = !this.built;
     this.#namespaces.create(this.netns);
     await setImmediate(); // each part takes some milliseconds
-    this.#plumb(fresh, services);
+    this.#plumb(fresh);
     await setImmediate();
     const sources = this.#addresses.map(bare);
     await this.#driver.ensure(this.netns, { sources, services }, { keepOthers: true });
     setWhereKnown(this.netns, CONNTRACK_SYSCTLS);
-    this.#addVips(services);
+    await this.#addVips(services);
     for (const service of services) this.#services.set(service.mark, service);
   }
 
@@ -95,7 +97,7 @@ export class Balancer {
       fresh.push(service);
       stale.push(...(before?.vips ?? []).filter((vip) => !service.vips.includes(vip)));
     }
-    if (fresh.length > 0) this.#addVips(fresh);
+    if (fresh.length > 0) await this.#addVips(fresh);
     this.#removeVips(stale);
   }
 
@@ -127,25 +129,26 @@ export class Balancer {
     this.#services.clear();
   }
 
-  #plumb(fresh: boolean, services: readonly VirtualService[]): void {
+  /** VIPs that are there stay: `prune` knows which ones are stray. */
+  #plumb(fresh: boolean): void {
     using rt = RtNetlink.open(this.netns);
-    const there = fresh ? undefined : rt.link(DEV);
-    if (there === undefined) {
+    if (fresh || rt.link(DEV) === undefined) {
       setWhereKnown(this.netns, SYSCTLS);
       prepareNetns(this.netns, rt, { ipv6: this.#addresses.some((a) => a.includes(":")) });
     }
-    // VIPs that are there stay: `prune` knows which ones are stray.
-    const vips = there === undefined ? [] : rt.addresses(DEV).map((a) => a.cidr);
-    const known = services.flatMap((s) => s.vips.map(host));
-    const kept = vips.filter((cidr) => (cidr.endsWith("/32") || cidr.endsWith("/128")) && !known.includes(cidr));
-    const present = known.filter((cidr) => vips.includes(cidr));
-    this.#overlay.plug(rt, { netns: this.netns, name: DEV, addresses: [...this.#addresses, ...present, ...kept] });
+    this.#overlay.plug(rt, { netns: this.netns, name: DEV, addresses: this.#addresses, keepOthers: true });
   }
 
-  #addVips(services: readonly VirtualService[]): void {
+  async #addVips(services: readonly VirtualService[]): Promise<void> {
     using rt = RtNetlink.open(this.netns);
     const dev = rt.link(DEV)?.ifindex ?? DEV;
-    for (const vip of services.flatMap((s) => s.vips)) rt.ensureAddress(dev, host(vip));
+    const vips = services.flatMap((s) => s.vips.map(host));
+    const there = vips.length > FEW ? new Set(rt.addresses(DEV).map((a) => a.cidr)) : undefined;
+    const missing = vips.filter((vip) => !there?.has(vip));
+    for (const [i, vip] of missing.entries()) {
+      if (i > 0 && i % FEW === 0) await setImmediate();
+      rt.ensureAddress(dev, vip);
+    }
   }
 
   #removeVips(vips: readonly string[]): void {

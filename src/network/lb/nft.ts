@@ -1,6 +1,6 @@
 // The driver for kernels without ip_vs (and as good with it): nftables maps. The rules' text is in nft-rules.ts. This file decides what to
 // run, and remembers of each namespace what the kernel has, so that a change costs its own size only.
-
+import { setImmediate } from "node:timers/promises";
 import { bytesToIp, createNetns, deleteNetns, ipToBytes, isErrno, KernelError, Nft } from "../../kernel/index.ts";
 import type { Clock, Timer } from "../../model/clock.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
@@ -113,23 +113,14 @@ export class NftDriver implements LbDriver {
   }
 
   async ensureServices(netns: string, services: readonly VirtualService[]): Promise<void> {
-    const { known } = this.#context(netns);
-    const steps = services.flatMap((service) =>
-      FAMILIES.flatMap((family) => this.#step(family, known.get(family)!, service) ?? []),
-    );
-    await this.#run(netns, steps);
+    await this.#run(netns, services, (service, family, have) => this.#step(family, have, service));
   }
 
   async removeServices(netns: string, marks: readonly number[]): Promise<void> {
-    const { known } = this.#context(netns);
-    const steps = marks.flatMap((mark) =>
-      FAMILIES.flatMap((family) => {
-        const have = known.get(family)!;
-        const old = have.services.get(mark);
-        return old === undefined ? [] : [this.#removal(family, have, mark, old.vips)];
-      }),
-    );
-    await this.#run(netns, steps);
+    await this.#run(netns, marks, (mark, family, have) => {
+      const old = have.services.get(mark);
+      return old && this.#removal(family, have, mark, old.vips);
+    });
   }
 
   async marks(netns: string): Promise<readonly number[]> {
@@ -196,11 +187,17 @@ export class NftDriver implements LbDriver {
   }
 
   /** A few services at a time. A batch that fails changed nothing, and what is known of the kernel is dropped. */
-  async #run(netns: string, steps: readonly Step[]): Promise<void> {
-    for (let i = 0; i < steps.length; i += BATCH) {
-      if (i > 0) await new Promise((resolve) => setImmediate(resolve));
-      const batch = steps.slice(i, i + BATCH);
-      const { nft, socket } = this.#context(netns);
+  async #run<T>(
+    netns: string,
+    items: readonly T[],
+    stepFor: (item: T, family: Family, have: Known) => Step | undefined,
+  ): Promise<void> {
+    for (let i = 0; i < items.length; i += BATCH) {
+      if (i > 0) await setImmediate();
+      const { nft, socket, known } = this.#context(netns);
+      const batch = items
+        .slice(i, i + BATCH)
+        .flatMap((item) => FAMILIES.flatMap((family) => stepFor(item, family, known.get(family)!) ?? []));
       try {
         const rest = batch.filter((step) => !this.#direct(socket, step));
         if (rest.length > 0) nft.run(rest.map((s) => s.script).join(""));
