@@ -2,6 +2,7 @@
 // at a time.
 import { rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { isErrno, isNetns, removeNetnsDir } from "../kernel/index.ts";
 import { messageOf } from "../model/errors.ts";
 import type { AssignedFile } from "./assigned-file.ts";
@@ -16,6 +17,7 @@ export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
   const assigned = file.read();
   const removed = { networks: [], services: [], tasks: [] };
   if (assigned !== undefined) desired.note({ full: true, ...assigned, removed });
+  await setImmediate();
   const records = sandboxes.load().filter((r) => isNetns(sandboxNetns(plane.execRoot, r.spec.id)));
   for (const record of records) {
     // A network that is unknown by now is one that `sweep` will take away with its sandbox.
@@ -28,7 +30,9 @@ export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
     if (network.ingress) await sites.renew(network.id);
     else if (desired.on(network.id).length > 0) await sites.ensure(network.id);
   }
+  await setImmediate(); // with many services each part takes some milliseconds
   for (const service of desired.services.values()) naming.setService(service);
+  await setImmediate();
   for (const record of desired.sandboxes.values()) {
     naming.setSandbox(record);
     try {

@@ -15,6 +15,7 @@ const FEW = 50;
 /** Settings of the namespace before its interface comes. */
 const SYSCTLS = {
   "net.ipv4.ip_forward": 1,
+  "net.ipv6.conf.all.forwarding": 1,
   // Client and replica are neighbours: without this the kernel would tell the client to talk to the replica directly.
   "net.ipv4.conf.all.send_redirects": 0,
   "net.ipv4.conf.default.send_redirects": 0,
