@@ -1,8 +1,8 @@
 // The command of a container as `docker ps` shows it: entrypoint and command, as the process was started. Podman's lists tell the command
 // alone, which is nothing at all for most images with an entrypoint. It never changes, so each container is asked once.
-import { rawInspect } from "./container-inspect.ts";
+import { processArgs, rawInspect } from "./container-inspect.ts";
 import type { EngineContext } from "./context.ts";
-import { list, object, text } from "./json.ts";
+import { object, text } from "./json.ts";
 
 export class CommandLines {
   readonly #ctx: Pick<EngineContext, "upstream">;
@@ -23,7 +23,7 @@ export class CommandLines {
 
   async #ask(id: string): Promise<string> {
     const raw = object(await rawInspect(this.#ctx, id));
-    return commandLine([text(raw.Path), ...list(raw.Args).map(text)]);
+    return commandLine([text(raw.Path), ...processArgs(raw)]);
   }
 }
 

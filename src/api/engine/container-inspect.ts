@@ -43,7 +43,7 @@ export async function inspectJson(ctx: EngineContext, id: string, size = ""): Pr
   return {
     ...without(raw, "SizeRootFs", "SizeRw"),
     ...(size === "" || size === "0" || size === "false" ? {} : { SizeRw: raw.SizeRw ?? 0, SizeRootFs: raw.SizeRootFs }),
-    Args: raw.Args ?? [],
+    Args: processArgs(raw),
     State: state(object(raw.State)),
     ExecIDs: emptyAs(raw.ExecIDs, null),
     HostConfig: hostConfig(host, networkMode(host, labels, object(networks).Networks)),
@@ -179,4 +179,13 @@ function sandboxId(settings: Json): string {
       ?.replace(/^netns-/, "")
       .replaceAll("-", "") ?? ""
   );
+}
+
+/** The process's arguments. Podman 4.3 repeats the program there when it has none. */
+export function processArgs(raw: Json): string[] {
+  const args = list(raw.Args).map(text);
+  const config = object(raw.Config);
+  const words =
+    list(config.Cmd).length + (text(config.Entrypoint) !== "" || list(config.Entrypoint).length > 0 ? 1 : 0);
+  return args.length === 1 && args[0] === text(raw.Path) && words <= 1 ? [] : args;
 }
