@@ -58,7 +58,16 @@ export async function podmanCommand(stateDir: string, storage: PodmanStorage, so
   const ours = parseConf(DOCKER_DEFAULTS + (separate ? SEPARATE : "") + (await initPath()));
   await writeFile(conf, printConf(separate ? ours : await hostConf(ours)));
   // Podman's own health checks are systemd timers; skep runs health checks itself.
-  const env: NodeJS.ProcessEnv = { ...process.env, CONTAINERS_CONF: conf, DISABLE_HC_SYSTEMD: "true" };
+  // As with Docker, the logins are those that clients send: not the ones in the files of whoever started the daemon.
+  const logins = join(stateDir, "no-logins.json");
+  await writeFile(logins, "{}\n");
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    CONTAINERS_CONF: conf,
+    DISABLE_HC_SYSTEMD: "true",
+    REGISTRY_AUTH_FILE: logins,
+  };
+  delete env.DOCKER_CONFIG;
   return { program: "podman", args, env };
 }
 

@@ -71,6 +71,7 @@ export class Host {
     rt.addRoute({ dst: "0.0.0.0/0", via: "192.0.2.2", dev: "eth0" });
     // What is beyond is refused at once instead of never answered. Only this refusal ends a resolver's UDP query early.
     writeSysctl(host.outside, "net.ipv4.ip_forward", "1");
+    writeSysctl(host.outside, "net.ipv4.icmp_ratelimit", "0"); // each query is refused, not one a second
     out.addRoute({ dst: "0.0.0.0/0", type: "prohibit" });
     return host;
   }

@@ -1,6 +1,8 @@
 // GET /distribution/{name}/json: what a registry says a tag is, asked over HTTPS as a client of the registry API v2. `service create` asks
 // it to pin an image to its digest, and goes on with a warning when there is no answer; so an unreachable registry is said quickly.
 import { createHash } from "node:crypto";
+import { request, STATUS_CODES } from "node:http";
+import { Readable } from "node:stream";
 import { type ImageName, parseImageName } from "../../engine/index.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
 import { type ApiRequest, param, type Reply } from "../http.ts";
@@ -14,7 +16,7 @@ const MANIFESTS = [
   "application/vnd.oci.image.manifest.v1+json",
 ];
 
-interface Credentials {
+export interface Credentials {
   readonly username: string;
   readonly password: string;
 }
@@ -28,9 +30,36 @@ export async function inspectDistribution(req: ApiRequest): Promise<Reply> {
     return { json: await describe(registry, image) };
   } catch (e) {
     if (e instanceof SkepError) throw e;
-    const cause = e instanceof Error && e.cause !== undefined ? e.cause : e;
-    throw new SkepError("internal", `Get "${registry.base}/v2/": ${messageOf(cause)}`, {}, e); // 500, as dockerd says it
+    throw new SkepError("internal", `Get "${registry.base}/v2/": ${whyNot(e)}`, {}, e); // 500, as dockerd says it
   }
+}
+
+/** The digest that the registry has for this name now; undefined when it does not tell. */
+export async function digestInRegistry(
+  image: ImageName,
+  auth: string | string[] | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const registry = new Registry(image, credentials(auth), patience);
+  try {
+    const path = `/manifests/${image.digest ?? image.tag ?? "latest"}`;
+    const answer = await registry.get(path, MANIFESTS.join(", "), "HEAD");
+    return answer.headers.get("docker-content-digest") ?? undefined;
+  } catch {
+    return undefined; // as promised: it did not tell
+  }
+}
+
+/** Tries a login where there may be no TLS. @throws SkepError "unauthorized", "unavailable" */
+export async function loginOnLoopback(host: string, credentials: Credentials, signal: AbortSignal): Promise<void> {
+  const registry = new Registry({ domain: host, path: "" }, credentials, signal);
+  const status = await registry.welcome().catch((e: unknown) => {
+    throw new SkepError("unavailable", `Get "${registry.base}/v2/": ${whyNot(e)}`, {}, e);
+  });
+  if (status >= 200 && status < 300) return;
+  const said = `${status} ${STATUS_CODES[status] ?? ""}`.trimEnd();
+  throw new SkepError("unauthorized", `login attempt to ${registry.base}/v2/ failed with status: ${said}`);
 }
 
 async function describe(registry: Registry, image: ImageName): Promise<object> {
@@ -72,7 +101,7 @@ class Registry {
   readonly #signal: AbortSignal;
   #authorization: string | undefined;
 
-  constructor(image: ImageName, credentials: Credentials | undefined, signal: AbortSignal) {
+  constructor(image: Pick<ImageName, "domain" | "path">, credentials: Credentials | undefined, signal: AbortSignal) {
     const host = image.domain === "docker.io" ? "registry-1.docker.io" : image.domain;
     this.base = `${isLoopback(host) ? "http" : "https"}://${host}`;
     this.#repository = image.path;
@@ -80,14 +109,27 @@ class Registry {
     this.#signal = signal;
   }
 
+  /** The status with which the registry itself answers these credentials. @throws TypeError when it cannot be reached */
+  async welcome(): Promise<number> {
+    const url = `${this.base}/v2/`;
+    let answer = await this.#fetch(url, "*/*");
+    await answer.body?.cancel();
+    if (answer.status === 401) {
+      this.#authorization = await this.#answerTo(answer.headers.get("www-authenticate") ?? "");
+      answer = await this.#fetch(url, "*/*");
+      await answer.body?.cancel();
+    }
+    return answer.status;
+  }
+
   /** @throws SkepError "unauthorized", "not_found"; TypeError when the registry cannot be reached */
-  async get(path: string, accept: string): Promise<Response> {
+  async get(path: string, accept: string, method: "GET" | "HEAD" = "GET"): Promise<Response> {
     const url = `${this.base}/v2/${this.#repository}${path}`;
-    let answer = await this.#fetch(url, accept);
+    let answer = await this.#fetch(url, accept, method);
     if (answer.status === 401) {
       await answer.body?.cancel();
       this.#authorization = await this.#answerTo(answer.headers.get("www-authenticate") ?? "");
-      answer = await this.#fetch(url, accept);
+      answer = await this.#fetch(url, accept, method);
     }
     if (answer.ok) return answer;
     await answer.body?.cancel();
@@ -103,9 +145,11 @@ class Registry {
     throw new SkepError("internal", `received unexpected HTTP status: ${answer.status} ${answer.statusText}`);
   }
 
-  #fetch(url: string, accept: string): Promise<Response> {
+  #fetch(url: string, accept: string, method = "GET"): Promise<Response> {
     const headers = { accept, ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }) };
-    return fetch(url, { headers, signal: this.#signal });
+    return url.startsWith("http:")
+      ? fetchPlain(url, method, headers, this.#signal)
+      : fetch(url, { method, headers, signal: this.#signal });
   }
 
   /** RFC 6750 as registries use it: a token from the realm that the challenge names; or plain Basic. */
@@ -130,8 +174,36 @@ class Registry {
   }
 }
 
+/** Without TLS, on this machine: `fetch` refuses some ports, such as 6000, that a registry may well have here. */
+function fetchPlain(
+  url: string,
+  method: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { method, headers, signal, agent: false }, (answer) => {
+      const { statusCode = 502, headers: said } = answer;
+      const head = { status: statusCode, headers: new Headers(said as Record<string, string>) };
+      const bodiless = method === "HEAD" || statusCode === 204 || statusCode === 304;
+      if (bodiless) answer.resume();
+      resolve(new Response(bodiless ? null : (Readable.toWeb(answer) as ReadableStream), head));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+/** Why a registry cannot be reached, in Go's words where they are known. */
+function whyNot(e: unknown): string {
+  const cause = e instanceof Error && e.cause !== undefined ? e.cause : e;
+  const { code, address, port } = object(cause);
+  if (code === "ECONNREFUSED") return `dial tcp ${text(address)}:${String(port)}: connect: connection refused`;
+  return messageOf(cause);
+}
+
 /** Docker's X-Registry-Auth header: base64url of JSON. One that cannot be read is no credentials, as in Docker. */
-function credentials(header: string | string[] | undefined): Credentials | undefined {
+export function credentials(header: string | string[] | undefined): Credentials | undefined {
   if (typeof header !== "string" || header === "") return undefined;
   try {
     const auth = object(JSON.parse(Buffer.from(header, "base64url").toString("utf8")));

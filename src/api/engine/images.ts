@@ -1,5 +1,5 @@
-// The routes of images. Podman keeps full names and Docker shows familiar ones, so every answer with a name in it is rewritten; pulling is
-// image-pull.ts, registry look-ups are distribution.ts.
+// The routes of images. Podman keeps full names and Docker shows familiar ones, so every answer with a name in it is rewritten; pulling and
+// pushing are image-pull.ts and image-push.ts, registry look-ups are distribution.ts.
 import { familiarImageName, familiarRepository, parseImageName } from "../../engine/index.ts";
 import { SkepError } from "../../model/errors.ts";
 import { type ApiRequest, jsonBody, param, type Reply } from "../http.ts";
@@ -7,6 +7,7 @@ import type { Router } from "../router.ts";
 import type { EngineContext } from "./context.ts";
 import { Filters } from "./filters.ts";
 import { createImage } from "./image-pull.ts";
+import { pushImage } from "./image-push.ts";
 import { count, emptyAs, type Json, list, object, strings, text, without } from "./json.ts";
 import { type ProxyOptions, proxied, proxy } from "./proxy.ts";
 import { refusal } from "./refusals.ts";
@@ -57,11 +58,7 @@ export function imageRoutes(ctx: EngineContext): (router: Router) => void {
       "/images/{name:.*}/tag",
       on((req) => ({ query: checkedTag(req.query) })),
     );
-    router.add(
-      "POST",
-      "/images/{name:.*}/push",
-      on(() => ({ contentType: "application/json", line: (d) => d })),
-    );
+    router.add("POST", "/images/{name:.*}/push", (req, res) => pushImage(ctx, req, res));
     router.add(
       "DELETE",
       "/images/{name:.*}",

@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { SkepError } from "../../model/errors.ts";
-import { type ApiRequest, param, type Reply } from "../http.ts";
+import { type ApiRequest, jsonBody, param, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
 import { rawInspect } from "./container-inspect.ts";
 import type { EngineContext } from "./context.ts";
@@ -82,7 +82,16 @@ async function createExec(ctx: EngineContext, req: ApiRequest, res: ServerRespon
   if (object(raw.State).Paused === true) {
     throw new SkepError("conflict", `container ${id} is paused, unpause the container before exec`);
   }
-  return proxy(ctx.upstream, req, res, { subject: { kind: "container", name: text(raw.Id) } });
+  const asked = object(await jsonBody(req));
+  return proxy(ctx.upstream, req, res, {
+    subject: { kind: "container", name: text(raw.Id) },
+    json: asked.Tty === true ? { ...asked, Env: withTerminal(list(asked.Env).map(text)) } : asked,
+  });
+}
+
+/** As Docker: a process on a terminal is told which, unless the client says otherwise. */
+function withTerminal(env: readonly string[]): string[] {
+  return env.some((e) => /^TERM(=|$)/.test(e)) ? [...env] : ["TERM=xterm", ...env];
 }
 
 async function execOptions(ctx: EngineContext, req: ApiRequest) {

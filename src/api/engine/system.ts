@@ -1,12 +1,15 @@
 // version, info, disk usage, auth, and the questions about things that Podman has not: plugins, build sessions, checkpoints.
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
+import { hostname } from "node:os";
 import { arch } from "node:process";
 import { SkepError } from "../../model/errors.ts";
 import { type ApiRequest, jsonBody, type Reply } from "../http.ts";
 import type { Router } from "../router.ts";
 import { allContainers } from "./container-list.ts";
 import type { EngineContext } from "./context.ts";
+import { isLoopback, loginOnLoopback } from "./distribution.ts";
 import { streamEvents } from "./events.ts";
 import { allImages } from "./images.ts";
 import { count, type Json, list, object, strings, text } from "./json.ts";
@@ -110,7 +113,7 @@ async function info(ctx: EngineContext, facts: StaticFacts): Promise<Reply> {
   const inState = (...wanted: string[]) => states.filter((s) => wanted.includes(s)).length;
   return {
     json: {
-      ID: compat.ID,
+      ID: engineId(about.dataRoot),
       Containers: states.length,
       ContainersRunning: inState("running", "stopping"),
       ContainersPaused: inState("paused"),
@@ -150,7 +153,7 @@ async function info(ctx: EngineContext, facts: StaticFacts): Promise<Reply> {
       RegistryConfig: {
         AllowNondistributableArtifactsCIDRs: null,
         AllowNondistributableArtifactsHostnames: null,
-        InsecureRegistryCIDRs: [],
+        InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"],
         IndexConfigs: { "docker.io": { Name: "docker.io", Mirrors: [], Secure: true, Official: true } },
         Mirrors: [],
       },
@@ -180,6 +183,12 @@ async function info(ctx: EngineContext, facts: StaticFacts): Promise<Reply> {
       CDISpecDirs: null,
     },
   };
+}
+
+/** Of this daemon, and the same for ever: Podman's own changes with every question. */
+function engineId(dataRoot: string): string {
+  const hex = createHash("sha256").update(`${hostname()}\n${dataRoot}`).digest("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join("-");
 }
 
 /** "runc version 1.1.5\ncommit: …" → "1.1.5". */
@@ -246,6 +255,14 @@ function withUse(images: readonly Json[], containers: Awaited<ReturnType<typeof 
 async function login(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
   const json = await jsonBody(req);
   const signal = AbortSignal.any([req.signal, AbortSignal.timeout(LOGIN_TIMEOUT_MS)]);
+  const { serveraddress, username, password } = object(json);
+  const host = text(serveraddress)
+    .replace(/^https?:\/\//, "")
+    .replace(/\/.*$/, "");
+  if (isLoopback(host)) {
+    await loginOnLoopback(host, { username: text(username), password: text(password) }, signal);
+    return { json: { IdentityToken: "", Status: "Login Succeeded" } };
+  }
   const { status, text: body } = await ctx.upstream.ask("POST", `${COMPAT}/auth`, { json, signal });
   if (status === 200) return { json: { IdentityToken: "", Status: "Login Succeeded" } };
   const said = object(parse(body));
