@@ -44,7 +44,7 @@ test("assigned, it is built at once: both namespaces, the gateway bridge, and th
   deepEqual([bridge.name, bridge.built], ["docker_gwbridge", true]);
   deepEqual(
     bridge.endpoints.map((e) => [e.key, e.name, e.mac, e.ipv4]),
-    [["gateway_ingress-sbox", "gateway_ingress-sbox", "02:42:ac:12:00:02", "172.18.0.2/16"]],
+    [["ingress-sbox", "gateway_ingress-sbox", "02:42:ac:12:00:02", "172.18.0.2/16"]],
   );
   await lab.serveAt(lab.outside, "world");
   equal((await lab.client(sandbox).ask(`tcp ${OUTSIDE} ${PORT} 1`)).line, "world 198.51.100.1");

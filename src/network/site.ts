@@ -94,7 +94,7 @@ export class Site {
     if (!this.network.ingress || !this.#ready) return undefined;
     const address = this.#bridge.ingressAddress;
     return {
-      key: "gateway_ingress-sbox",
+      key: "ingress-sbox",
       name: "gateway_ingress-sbox",
       endpointId: endpointIdOf(this.#owner, "gateway"),
       mac: macOf(address),
