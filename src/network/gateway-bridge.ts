@@ -13,6 +13,8 @@ import {
   readSysctl,
   writeSysctl,
 } from "../kernel/index.ts";
+import type { Clock } from "../model/clock.ts";
+import { messageOf } from "../model/errors.ts";
 import { addressOf, macOf } from "../model/ip.ts";
 import type { Log } from "../model/log.ts";
 import { AddressPool, chooseName, chooseSubnet } from "./gateway-pool.ts";
@@ -20,6 +22,7 @@ import { gatewayRules, rulesVersion, tableOf } from "./gateway-rules.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { isPlugged } from "./links.ts";
 import { gatewayVeth } from "./names.ts";
+import { RulesWatch } from "./rules-watch.ts";
 import { readJson, writeJson } from "./state-file.ts";
 
 /** Of the bridge and its cables: there is no tunnel here. */
@@ -47,6 +50,8 @@ export class GatewayBridge {
   #stored: Stored | undefined;
   #pool: AddressPool | undefined;
   #ready = false;
+  #watch: RulesWatch | undefined;
+  #checking: Promise<void> = Promise.resolve();
 
   constructor(needs: {
     readonly execRoot: string;
@@ -114,6 +119,23 @@ export class GatewayBridge {
     if (stored === undefined || !this.#ready) return;
     this.#ensureTable(stored);
     await this.#firewall.ensure(stored.name);
+  }
+
+  /** A firewall that is reloaded may take our rules with it, or bring new ones: then they are looked after, aside from all other work. */
+  watchRules(clock: Clock): void {
+    const onChange = (): void => {
+      this.#checking = this.#checking
+        .then(() => this.ensureRules())
+        .catch((e: unknown) => this.#log.warn({ "error.message": messageOf(e) }, "cannot check the host's rules"));
+    };
+    this.#watch ??= new RulesWatch({ netns: this.#hostNetns, clock, onChange });
+  }
+
+  /** Resolves when nothing is being checked any more. */
+  async unwatchRules(): Promise<void> {
+    this.#watch?.close();
+    this.#watch = undefined;
+    await this.#checking;
   }
 
   /** Lays a cable to a sandbox, unless it is there, with its default route; `ensure` is done. @throws KernelError */

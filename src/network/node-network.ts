@@ -1,17 +1,16 @@
 // A node's data plane in one piece: keeps the kernel and the embedded DNS in step with what the agent says. What should be is worked out in
-// desired.ts; the parts of the kernel are in sandbox.ts, sites.ts (the networks) and gateway-bridge.ts. Taking over from an earlier daemon,
-// and clearing up, are next door in upkeep.ts.
+// desired.ts; how it comes about in sandbox-life.ts (sandboxes), sites.ts (networks) and gateway-bridge.ts. Taking over from an earlier
+// daemon, and clearing up, are next door in upkeep.ts.
 import { join } from "node:path";
 import type { NetnsRef } from "../kernel/index.ts";
 import type { Assignments } from "../model/assignment.ts";
 import type { Clock } from "../model/clock.ts";
-import { messageOf } from "../model/errors.ts";
 import type { NetworkId } from "../model/ids.ts";
 import type { Log } from "../model/log.ts";
 import { AssignedFile } from "./assigned-file.ts";
 import { Chores } from "./chores.ts";
-import { Desired, type SandboxRecord, type Stage } from "./desired.ts";
-import { DnsServer, userNdots } from "./dns/index.ts";
+import { Desired } from "./desired.ts";
+import { DnsServer } from "./dns/index.ts";
 import { DockerNetnsView } from "./docker-netns.ts";
 import { GatewayBridge } from "./gateway-bridge.ts";
 import { NftDriver } from "./lb/nft.ts";
@@ -21,8 +20,8 @@ import { Namespaces } from "./namespaces.ts";
 import { Naming } from "./naming.ts";
 import type { Plane } from "./plane.ts";
 import type { GatewayBridgeStatus, LbInfo, NetworkStatus, NodeNetwork, Sandbox, SandboxSpec } from "./port.ts";
-import { RulesWatch } from "./rules-watch.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { SandboxLife } from "./sandbox-life.ts";
 import { Sites } from "./sites.ts";
 import { gatewayEndpoints, networkStatus } from "./status.ts";
 import { Turns } from "./turns.ts";
@@ -65,6 +64,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   readonly marks: Marks;
   readonly bridge: GatewayBridge;
   readonly sandboxes: Sandboxes;
+  readonly life: SandboxLife;
   readonly naming: Naming;
   readonly dns: DnsServer;
   readonly driver: NftDriver;
@@ -72,7 +72,6 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   readonly #turns = new Turns();
   readonly #options: NodeNetworkOptions;
   readonly #assigned: AssignedFile;
-  #rulesWatch: RulesWatch | undefined;
 
   constructor(options: NodeNetworkOptions) {
     const { execRoot, log, clock, hostNetns, gatewaySubnet, resolvConfPath = "/etc/resolv.conf" } = options;
@@ -97,6 +96,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     const { driver, chores } = this;
     const vxlanPort = options.dataPathPort ?? VXLAN_PORT;
     this.sites = new Sites({ execRoot, hostNetns, vxlanPort, desired, namespaces, marks, driver, chores, bridge, log });
+    this.life = new SandboxLife(this);
   }
 
   start(): Promise<void> {
@@ -104,7 +104,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
       await this.driver.check();
       await this.dns.start();
       await restore(this, this.#assigned);
-      this.#watchRules();
+      this.bridge.watchRules(this.#options.clock);
     });
   }
 
@@ -134,8 +134,8 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   }
 
   async ensureSandbox(spec: SandboxSpec): Promise<Sandbox> {
-    const record = await this.#turns.take(() => this.#plumb(spec));
-    await this.listen(record);
+    const record = await this.#turns.take(() => this.life.plumb(spec));
+    await this.life.listen(record);
     return this.sandboxes.describe(record);
   }
 
@@ -143,23 +143,18 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     sandboxId: string,
     container: { readonly containerId: string; readonly hostname: string },
   ): Promise<void> {
-    return this.#turns.take(() => {
-      const record = { ...this.desired.sandbox(sandboxId), container };
-      this.#note(record);
-      this.#writeFiles(record);
-      if (record.stage !== "made") this.naming.setSandbox(record);
-    });
+    return this.#turns.take(() => this.life.setContainer(sandboxId, container));
   }
 
   join(sandboxId: string): Promise<void> {
-    return this.#turns.take(() => this.#move(sandboxId, "joined"), { urgent: true });
+    return this.#turns.take(() => this.life.move(sandboxId, "joined"), { urgent: true });
   }
 
   drain(sandboxId: string): Promise<void> {
     return this.#turns.take(
       async () => {
         // One that has left does not come back by draining.
-        if (this.desired.sandboxes.get(sandboxId)?.stage === "joined") await this.#move(sandboxId, "draining");
+        if (this.desired.sandboxes.get(sandboxId)?.stage === "joined") await this.life.move(sandboxId, "draining");
       },
       { urgent: true },
     );
@@ -168,7 +163,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   leave(sandboxId: string): Promise<void> {
     return this.#turns.take(
       async () => {
-        if (this.desired.sandboxes.has(sandboxId)) await this.#move(sandboxId, "made");
+        if (this.desired.sandboxes.has(sandboxId)) await this.life.move(sandboxId, "made");
       },
       { urgent: true },
     );
@@ -177,7 +172,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   async removeSandbox(sandboxId: string): Promise<void> {
     await this.leave(sandboxId);
     await this.dns.close(sandboxId); // an open socket would keep the namespace
-    await this.#turns.take(() => this.forget(sandboxId));
+    await this.#turns.take(() => this.life.forget(sandboxId));
   }
 
   sweep(known: { readonly sandboxIds: Iterable<string> }): Promise<void> {
@@ -214,7 +209,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   stop(): Promise<void> {
     return this.#turns.take(async () => {
       this.#assigned.save();
-      this.#unwatchRules();
+      await this.bridge.unwatchRules();
       await this.chores.close();
       this.driver.close();
       await this.dns.stop();
@@ -225,95 +220,9 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
   purge(): Promise<void> {
     return this.#turns.take(async () => {
       this.#assigned.forget();
-      this.#unwatchRules();
+      await this.bridge.unwatchRules();
       await this.dns.stop();
       await removeEverything(this);
     });
-  }
-
-  async listen(record: SandboxRecord): Promise<void> {
-    const { id, attachments, dns } = record.spec;
-    await this.dns.listen({
-      sandboxId: id,
-      netnsPath: this.sandboxes.describe(record).netnsPath,
-      networks: attachments.map((a) => a.networkId),
-      keepsShortNames: userNdots(dns.options),
-      ...(dns.nameservers && { nameservers: dns.nameservers }),
-    });
-    // It may have been removed while the sockets were opened.
-    if (!this.desired.sandboxes.has(id)) await this.dns.close(id);
-  }
-
-  async forget(id: string): Promise<void> {
-    const record = this.desired.sandboxes.get(id);
-    if (record === undefined) return;
-    await this.dns.close(id);
-    this.naming.deleteSandbox(record);
-    this.desired.deleteSandbox(id);
-    await this.sites.rebalance(record.spec.serviceId === undefined ? [] : [record.spec.serviceId]);
-    this.sites.forgetFlows(record, { streams: true });
-    this.sandboxes.remove(id);
-    if (record.gatewayAddress !== undefined) this.bridge.release(record.gatewayAddress);
-    for (const { networkId } of record.spec.attachments) this.sites.removeIdle(networkId);
-  }
-
-  async #plumb(spec: SandboxSpec): Promise<SandboxRecord> {
-    const before = this.desired.sandboxes.get(spec.id);
-    const ids = spec.attachments.map((a) => a.networkId);
-    for (const id of ids) await this.sites.ensure(id);
-    const isolated = ids.length > 0 && ids.every((id) => this.sites.of(id).network.internal);
-    if (!isolated) await this.bridge.ensure();
-    const gatewayAddress = isolated ? undefined : (before?.gatewayAddress ?? this.bridge.take());
-    const record: SandboxRecord = { stage: "made", ...before, spec, gatewayAddress };
-    this.#note(record);
-    try {
-      await this.sandboxes.plumb(record, (id) => this.sites.of(id).overlay);
-      this.#writeFiles(record);
-    } catch (e) {
-      if (before === undefined) await this.forget(spec.id);
-      throw e;
-    }
-    return record;
-  }
-
-  /** Brings a sandbox's endpoints to a stage, in balancers first and then in DNS; the other way round when they leave. */
-  async #move(id: string, stage: Stage): Promise<void> {
-    const before = this.desired.sandbox(id);
-    const record = { ...before, stage };
-    this.#note(record);
-    const { serviceId } = record.spec;
-    if (stage !== "joined") this.naming.setSandbox(record);
-    if (serviceId !== undefined) await this.sites.rebalance([serviceId]);
-    if (stage === "joined") {
-      this.naming.setSandbox(record);
-      const service = serviceId === undefined ? undefined : this.desired.services.get(serviceId);
-      if (service !== undefined && service.mode === "dnsrr") this.naming.setService(service);
-    }
-    if (stage === "made" && before.stage !== "made") this.sites.forgetFlows(record, {});
-    await this.dns.flush();
-  }
-
-  #writeFiles(record: SandboxRecord): void {
-    this.sandboxes.writeFiles(record, (id) => this.sites.of(id).network.ingress);
-  }
-
-  #note(record: SandboxRecord): void {
-    this.sandboxes.save(record);
-    this.desired.setSandbox(record);
-  }
-
-  /** A firewall that is reloaded may take our rules with it, or bring new ones. */
-  #watchRules(): void {
-    const { hostNetns: netns, clock } = this.#options;
-    const check = (): Promise<void> => this.#turns.take(() => this.bridge.ensureRules());
-    const onChange = (): void => {
-      check().catch((e: unknown) => this.log.warn({ "error.message": messageOf(e) }, "cannot check the host's rules"));
-    };
-    this.#rulesWatch ??= new RulesWatch({ netns, clock, onChange });
-  }
-
-  #unwatchRules(): void {
-    this.#rulesWatch?.close();
-    this.#rulesWatch = undefined;
   }
 }

@@ -1,7 +1,7 @@
 // What the parts of the data plane have in common: node-network.ts is it, upkeep.ts works on it.
 import type { Log } from "../model/log.ts";
 import type { Chores } from "./chores.ts";
-import type { Desired, SandboxRecord } from "./desired.ts";
+import type { Desired } from "./desired.ts";
 import type { DnsServer } from "./dns/index.ts";
 import type { DockerNetnsView } from "./docker-netns.ts";
 import type { GatewayBridge } from "./gateway-bridge.ts";
@@ -10,6 +10,7 @@ import type { Marks } from "./marks.ts";
 import type { Namespaces } from "./namespaces.ts";
 import type { Naming } from "./naming.ts";
 import type { Sandboxes } from "./sandbox.ts";
+import type { SandboxLife } from "./sandbox-life.ts";
 import type { Sites } from "./sites.ts";
 
 export interface Plane {
@@ -23,11 +24,9 @@ export interface Plane {
   readonly marks: Marks;
   readonly bridge: GatewayBridge;
   readonly sandboxes: Sandboxes;
+  readonly life: SandboxLife;
   readonly naming: Naming;
   readonly dns: DnsServer;
   readonly driver: NftDriver;
   readonly chores: Chores;
-  listen(record: SandboxRecord): Promise<void>;
-  /** Takes a sandbox away altogether. */
-  forget(id: string): Promise<void>;
 }

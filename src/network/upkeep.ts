@@ -38,7 +38,7 @@ export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
     try {
       if (record.gatewayAddress !== undefined) await bridge.ensure();
       await sandboxes.plumb(record, (id) => sites.of(id).overlay);
-      await plane.listen(record);
+      await plane.life.listen(record);
     } catch (e) {
       // One sandbox that cannot be taken over must not keep the others from it: the agent asks for it again, and hears the error then.
       log.warn({ "sandbox.id": record.spec.id, "error.message": messageOf(e) }, "cannot take over a sandbox");
@@ -50,7 +50,7 @@ export async function restore(plane: Plane, file: AssignedFile): Promise<void> {
 /** Removes every sandbox that is not known, and every namespace, service and VIP of ours that no assignment and no sandbox names. */
 export async function sweepStrays(plane: Plane, known: ReadonlySet<string>): Promise<void> {
   const { desired, sandboxes, sites } = plane;
-  for (const id of [...desired.sandboxes.keys()]) if (!known.has(id)) await plane.forget(id);
+  for (const id of [...desired.sandboxes.keys()]) if (!known.has(id)) await plane.life.forget(id);
   for (const site of sites.all()) sites.removeIdle(site.network.id);
   const wanted = new Set([...desired.sandboxes.keys()].map((id) => sandboxNetns(plane.execRoot, id)));
   for (const { overlay, balancer } of sites.all()) wanted.add(overlay.netns).add(balancer.netns);
