@@ -31,6 +31,7 @@ export interface BalancerState {
   readonly services: readonly VirtualService[];
 }
 
+/** One call at a time for a namespace. */
 export interface LbDriver {
   readonly name: string;
   /** @throws SkepError "unavailable" when this kernel cannot do it, with the reason */

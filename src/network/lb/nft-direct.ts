@@ -83,21 +83,9 @@ export function endStreams(socket: NftSocket, family: Family, streams: readonly 
   }
 }
 
-/** What a table's rules say of themselves. */
-export interface TableNotes {
-  /** Comment of a chain's last rule, by chain. */
-  readonly comments: ReadonlyMap<string, string>;
-  /** Each mark's VIPs. */
-  readonly vips: ReadonlyMap<number, readonly string[]>;
-}
-
-/** Reads the comments of a namespace's table, and its map of marks. No table: both empty. @throws KernelError */
-export function readNotes(netns: NetnsRef, family: Family): TableNotes {
+/** What a table's rules say of themselves: the comment of each chain's last one. No table, no comments. @throws KernelError */
+export function readComments(netns: NetnsRef, family: Family): Map<string, string> {
   using socket = NetlinkSocket.open(NETLINK_NETFILTER, netns);
-  return { comments: readComments(socket, family), vips: readVips(socket, family) };
-}
-
-function readComments(socket: NetlinkSocket, family: Family): Map<string, string> {
   const ask = (m: MessageWriter): MessageWriter => m.body(header(family)).string(1, TABLE);
   const rules = socket.dump(NFT.getRule, ask, "list rules", (m: Message) => {
     const rule = new Attributes(m.payload.subarray(4));
@@ -107,7 +95,9 @@ function readComments(socket: NetlinkSocket, family: Family): Map<string, string
   return new Map(rules);
 }
 
-function readVips(socket: NetlinkSocket, family: Family): Map<number, string[]> {
+/** The map of marks: each mark's VIPs. No table, no marks. @throws KernelError */
+export function readVips(netns: NetnsRef, family: Family): Map<number, string[]> {
+  using socket = NetlinkSocket.open(NETLINK_NETFILTER, netns);
   const vips = new Map<number, string[]>();
   const ask = (m: MessageWriter): MessageWriter => m.body(header(family)).string(1, TABLE).string(2, "marks");
   try {

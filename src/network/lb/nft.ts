@@ -5,7 +5,7 @@ import { bytesToIp, createNetns, deleteNetns, ipToBytes, isErrno, KernelError, N
 import type { Clock, Timer } from "../../model/clock.ts";
 import { messageOf, SkepError } from "../../model/errors.ts";
 import type { BalancerState, LbDriver, VirtualService } from "./driver.ts";
-import { fits, readNotes, replacePick } from "./nft-direct.ts";
+import { fits, readComments, readVips, replacePick } from "./nft-direct.ts";
 import { NftSocket } from "./nft-netlink.ts";
 import { readTable } from "./nft-read.ts";
 import {
@@ -95,7 +95,7 @@ export class NftDriver implements LbDriver {
   }
 
   async ensure(netns: string, desired: BalancerState, options: { readonly keepOthers?: boolean } = {}): Promise<void> {
-    const { nft, known } = this.#context(netns);
+    const { nft, known } = await this.#context(netns);
     for (const source of desired.sources) {
       const family = familyOf(source);
       const have = known.get(family)!;
@@ -124,12 +124,12 @@ export class NftDriver implements LbDriver {
   }
 
   async marks(netns: string): Promise<readonly number[]> {
-    const { known } = this.#context(netns);
+    const { known } = await this.#context(netns);
     return [...new Set([...known.values()].flatMap((have) => [...have.services.keys()]))];
   }
 
   async list(netns: string): Promise<BalancerState | undefined> {
-    const { nft } = this.#context(netns);
+    const { nft } = await this.#context(netns);
     const tables = FAMILIES.flatMap((family) => {
       try {
         return [readTable(family, nft.json(`list table ${family} ${TABLE}`))];
@@ -194,7 +194,7 @@ export class NftDriver implements LbDriver {
   ): Promise<void> {
     for (let i = 0; i < items.length; i += BATCH) {
       if (i > 0) await setImmediate();
-      const { nft, socket, known } = this.#context(netns);
+      const { nft, socket, known } = await this.#context(netns);
       const batch = items
         .slice(i, i + BATCH)
         .flatMap((item) => FAMILIES.flatMap((family) => stepFor(item, family, known.get(family)!) ?? []));
@@ -221,10 +221,11 @@ export class NftDriver implements LbDriver {
     }
   }
 
-  #context(netns: string): Context {
+  async #context(netns: string): Promise<Context> {
     const open = this.#contexts.get(netns);
     if (open !== undefined) return open;
-    const known = new Map(FAMILIES.map((family) => [family, readKnown(netns, family)]));
+    const known = new Map<Family, Known>();
+    for (const family of FAMILIES) known.set(family, await readKnown(netns, family));
     const nft = Nft.open(netns);
     try {
       const context = { nft, socket: new NftSocket(netns), known };
@@ -249,8 +250,12 @@ export class NftDriver implements LbDriver {
   }
 }
 
-function readKnown(netns: string, family: Family): Known {
-  const { comments, vips } = readNotes(netns, family);
+/** Reads what the kernel has; with a thousand services each part takes some milliseconds. */
+async function readKnown(netns: string, family: Family): Promise<Known> {
+  const comments = readComments(netns, family);
+  await setImmediate();
+  const vips = readVips(netns, family);
+  await setImmediate();
   const services = new Map<number, KnownService>();
   for (const [chain, comment] of comments) {
     const mark = markOfChain(chain);
