@@ -1,6 +1,6 @@
 // The daemon room: one skep daemon, from its config to its end.
 import { rmSync } from "node:fs";
-import { endExecMonitors, PodmanEngine, podmanOptions } from "../engine/index.ts";
+import { PodmanEngine, podmanOptions } from "../engine/index.ts";
 import { systemClock } from "../model/clock.ts";
 import { createNodeNetwork } from "../network/index.ts";
 import { SqliteBackend, Store } from "../store/index.ts";
@@ -39,16 +39,18 @@ export async function purge(config: DaemonConfig): Promise<void> {
   const engine = new PodmanEngine({ ...podmanOptions(config.execRoot, config.podman), log });
   const network = createNodeNetwork({ execRoot: config.execRoot, log, clock: systemClock });
   const nodeId = new IdentityFile(config.dataRoot).read()?.nodeId;
-  if (nodeId) {
-    await engine.start();
-    const containers = [
-      ...(await engine.listContainers({ label: `com.docker.swarm.node.id=${nodeId}` })).map((c) => c.id),
-      ...(await attachedContainers(config)),
-    ];
-    await Promise.all(containers.map((id) => engine.removeContainer(id, { force: true, volumes: true })));
-    await endExecMonitors(containers);
+  try {
+    if (nodeId) {
+      await engine.start();
+      const containers = [
+        ...(await engine.listContainers({ label: `com.docker.swarm.node.id=${nodeId}` })).map((c) => c.id),
+        ...(await attachedContainers(config)),
+      ];
+      await Promise.all(containers.map((id) => engine.removeContainer(id, { force: true, volumes: true })));
+    }
+  } finally {
+    await engine.stopService();
   }
-  await engine.stopService();
   await network.purge();
   for (const path of ownFiles(config)) rmSync(path, { recursive: true, force: true });
 }

@@ -31,7 +31,7 @@ export { podmanOptions } from "./podman-config.ts";
 export type { PodmanEngineOptions } from "./podman-engine.ts";
 export { PodmanEngine } from "./podman-engine.ts";
 export { messageIn, pullError } from "./podman-error.ts";
-export { endExecMonitors, findService } from "./podman-host.ts";
+export { findService } from "./podman-host.ts";
 export type {
   ContainerEngine,
   ContainerExit,

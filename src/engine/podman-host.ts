@@ -50,25 +50,6 @@ export async function exitDirOf(conmonPidFile: string): Promise<string | undefin
 }
 
 /**
- * Ends what Podman leaves of `exec` in these containers: for each one of the last five minutes a conmon that waits to tidy up, and would then
- * start a podman. For when the containers are gone, and nothing should come after them.
- */
-export async function endExecMonitors(containerIds: readonly string[]): Promise<void> {
-  const ended = new Set(containerIds);
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const argv = await argvOf(Number(entry));
-    const at = argv.indexOf("-c");
-    if (!/conmon$/.test(argv[0] ?? "") || at < 0 || !ended.has(argv[at + 1] ?? "")) continue;
-    try {
-      process.kill(Number(entry), "SIGKILL");
-    } catch (e) {
-      if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e; // it ended meanwhile
-    }
-  }
-}
-
-/**
  * The OCI runtime to use: crun where cgroup v2 is the only hierarchy (it is the faster one), runc elsewhere, since crun refuses hybrid
  * set-ups. `undefined` leaves the choice to Podman.
  */
