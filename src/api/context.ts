@@ -25,7 +25,26 @@ export interface ApiContext {
 /** What the managers of this build can do, so that the door refuses the rest in clear words. */
 export interface Features {
   readonly globalServices: boolean;
+  /** Secrets and configs reach the tasks' containers. */
+  readonly secretFiles: boolean;
+  readonly publishedPorts: boolean;
+  readonly healthChecks: boolean;
+  /** {{.Task.Slot}} and the like. */
+  readonly templates: boolean;
+  /** Networks with the option "encrypted". */
+  readonly encryption: boolean;
+  readonly autolock: boolean;
 }
+
+export const ALL_FEATURES: Features = {
+  globalServices: true,
+  secretFiles: true,
+  publishedPorts: true,
+  healthChecks: true,
+  templates: true,
+  encryption: true,
+  autolock: true,
+};
 
 /** Membership in the swarm. The daemon implements it over the store, the cluster room and the agent. */
 export interface SwarmControl {

@@ -21,6 +21,7 @@ export type {
   SwarmInit,
   SwarmJoin,
 } from "./context.ts";
+export { ALL_FEATURES } from "./context.ts";
 export { keepAttachments } from "./engine/attachment-keeper.ts";
 export { EngineConnections } from "./engine/connections.ts";
 export type {
@@ -41,6 +42,7 @@ export { errorReply, rpcError } from "./errors.ts";
 export { type ApiEvent, EventBus, eventJson, type NewEvent } from "./event-bus.ts";
 export { type ApiRequest, boolParam, type Handler, type HijackHandler, jsonBody, param, type Reply } from "./http.ts";
 export type { ListenAddress } from "./listen.ts";
+export { isAnswered } from "./listen.ts";
 export type { Method, RegisterRoutes, Router } from "./router.ts";
 export { ApiServer, type ApiServerInit, type ApiTls } from "./server.ts";
 export { followSwarm } from "./swarm-events.ts";

@@ -19,6 +19,7 @@ import { pruneNetworks } from "./network-prune.ts";
 import { isNetworkUsed, removeSwarmNetwork } from "./network-removal.ts";
 import type { RegisterRoutes } from "./router.ts";
 import { networkConnect, networkCreate, networkDisconnect } from "./shapes-swarm.ts";
+import { refuseNetwork } from "./unsupported.ts";
 
 const FILTERS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
 
@@ -137,6 +138,7 @@ async function createSwarmNetwork(context: ApiContext, request: NetworkCreateReq
   checkIpam(request.IPAM?.Config ?? []);
   const spec = specOf(request);
   asRpc(() => validateNetworkSpec(spec));
+  refuseNetwork(spec, context.features);
   const id = newId<NetworkId>();
   const routes = context.hostRoutes().map((r) => parseCidr(r).prefix);
   await store.update((tx) => {

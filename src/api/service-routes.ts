@@ -18,6 +18,7 @@ import type { RegisterRoutes } from "./router.ts";
 import { serviceJson, serviceJsonWithStatus } from "./service-json.ts";
 import { checkAgainst, checkService, isNameTaken, storedSpec } from "./service-rules.ts";
 import { serviceSpec } from "./shapes-service.ts";
+import { warningsOf } from "./unsupported.ts";
 
 const FILTERS = ["name", "id", "label", "mode", "runtime"];
 const MODES = { Replicated: "replicated", Global: "global", ReplicatedJob: "replicated-job", GlobalJob: "global-job" };
@@ -59,7 +60,8 @@ export function serviceRoutes(context: ApiContext): RegisterRoutes {
           ...(auth !== undefined && { registryAuth: auth }),
         });
       });
-      return { status: 201, json: { ID: id } };
+      const warnings = warningsOf(spec, context.features);
+      return { status: 201, json: { ID: id, ...(warnings.length > 0 && { Warnings: warnings }) } };
     });
 
     router.add("GET", "/services/{id}", (req) => {
@@ -80,7 +82,8 @@ export function serviceRoutes(context: ApiContext): RegisterRoutes {
       checkService(context, spec.Name === "" ? { ...spec, Name: "unnamed" } : spec, id);
       const auth = registryAuthOf(req);
       await store.update((tx) => updateService(tx, id, version, spec, rollback, auth));
-      return { json: { Warnings: null } };
+      const warnings = warningsOf(spec, context.features);
+      return { json: { Warnings: warnings.length > 0 ? warnings : null } };
     });
 
     router.add("DELETE", "/services/{id}", async (req) => {

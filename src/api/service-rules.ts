@@ -11,6 +11,7 @@ import type { ApiContext } from "./context.ts";
 import { rpcError } from "./errors.ts";
 import { find } from "./find.ts";
 import { asRpc } from "./guard.ts";
+import { refuseService } from "./unsupported.ts";
 
 /**
  * The spec as dockerd stores it: networks by id, enumerations spelled out.
@@ -45,6 +46,7 @@ export function checkService(context: ApiContext, spec: ServiceSpec, self?: stri
   if (spec.Mode.Global && !context.features.globalServices) {
     throw rpcError("Unimplemented", "global services are not supported");
   }
+  refuseService(spec, context.features);
   checkPorts(view, spec, self);
 }
 

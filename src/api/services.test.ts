@@ -190,7 +190,7 @@ test("services cannot be on the ingress network, on this host's networks, or on 
 });
 
 test("modes that the managers do not have are refused clearly", async (t) => {
-  const w = await swarmWorld(t, { globalServices: false });
+  const w = await swarmWorld(t, { features: { globalServices: false } });
   for (const Mode of [{ Global: {} }, { GlobalJob: {} }, { ReplicatedJob: {} }]) {
     const answer = await w.ask("POST", "/services/create", { body: aService({ Mode }) });
     equal(answer.status, 501);

@@ -15,6 +15,7 @@ import { boolParam, jsonBody } from "./http.ts";
 import type { RegisterRoutes } from "./router.ts";
 import { clusterSpec, type InitBody, initBody, joinBody, unlockBody } from "./shapes-swarm.ts";
 import { clusterOf, swarmJson } from "./swarm-json.ts";
+import { refuseCluster } from "./unsupported.ts";
 
 const ALREADY_MEMBER =
   'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
@@ -36,7 +37,9 @@ export function swarmRoutes(context: ApiContext): RegisterRoutes {
           "making a new swarm out of this node's (ForceNewCluster) is not supported",
         );
       }
-      return { json: await swarm.init(initRequest(body, req.minor)) };
+      const request = initRequest(body, req.minor);
+      refuseCluster(request.spec, context.features);
+      return { json: await swarm.init(request) };
     });
 
     router.add("POST", "/swarm/join", async (req) => {
@@ -81,6 +84,7 @@ export function swarmRoutes(context: ApiContext): RegisterRoutes {
       };
       requireManager(context);
       checkSpecName(spec);
+      refuseCluster(spec, context.features);
       await store.update((tx) => updateCluster(tx, version, clusterSpecWithDefaults(spec), rotate));
       return {};
     });

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  ALL_FEATURES,
   API_VERSION,
   ApiServer,
   EngineConnections,
@@ -9,6 +10,7 @@ import {
   EngineFeed,
   EventBus,
   engineRoutes,
+  type Features,
   followSwarm,
   keepAttachments,
   MIN_API_VERSION,
@@ -33,6 +35,17 @@ import type { Part } from "./parts.ts";
 import { Swarm } from "./swarm.ts";
 
 const PACKAGE = join(import.meta.dirname, "../../package.json");
+
+/** What works already. The front door refuses the rest, or warns of it. */
+const FEATURES: Features = {
+  ...ALL_FEATURES,
+  secretFiles: false,
+  publishedPorts: false,
+  healthChecks: false,
+  templates: false,
+  encryption: false,
+  autolock: false,
+};
 
 export interface Daemon {
   /** In the order in which they start; each may use those before it. */
@@ -107,7 +120,7 @@ export async function assemble(config: DaemonConfig, log: Log, onDeath: (error: 
       events,
       clock,
       log,
-      features: { globalServices: true },
+      features: FEATURES,
       hostRoutes: () => toCidrs(routes()),
     },
     ...(config.tls ? { tls: readTls(config.tls) } : {}),

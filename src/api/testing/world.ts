@@ -26,6 +26,7 @@ import type {
   SwarmControl,
   SwarmInit,
 } from "../context.ts";
+import { ALL_FEATURES, type Features } from "../context.ts";
 import { EventBus } from "../event-bus.ts";
 import type { RegisterRoutes } from "../router.ts";
 import { ApiServer } from "../server.ts";
@@ -61,7 +62,7 @@ export interface World {
 }
 
 export interface WorldOptions {
-  readonly globalServices?: boolean;
+  readonly features?: Partial<Features>;
   readonly routes?: readonly RegisterRoutes[];
 }
 
@@ -86,7 +87,7 @@ export async function world(t: TestContext, options: WorldOptions = {}): Promise
     events: new EventBus(clock),
     clock,
     log,
-    features: { globalServices: options.globalServices ?? true },
+    features: { ...ALL_FEATURES, ...options.features },
     hostRoutes: () => w.hostRoutes,
   };
   const server = new ApiServer({ context, version: "0.1.0", ...(options.routes && { routes: options.routes }) });

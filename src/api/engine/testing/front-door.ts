@@ -9,6 +9,7 @@ import { systemClock } from "../../../model/clock.ts";
 import type { NetworkId, TaskId } from "../../../model/ids.ts";
 import { silent } from "../../../model/log.ts";
 import { MemoryBackend, Store } from "../../../store/index.ts";
+import { ALL_FEATURES } from "../../context.ts";
 import { EventBus } from "../../event-bus.ts";
 import { ApiServer } from "../../server.ts";
 import { FakeStatus, FakeSwarm } from "../../testing/world.ts";
@@ -80,7 +81,7 @@ export async function frontDoor(t: TestContext, enginePath: string): Promise<Fro
       events,
       clock,
       log: silent,
-      features: { globalServices: true },
+      features: ALL_FEATURES,
       hostRoutes: () => [],
     },
   });
