@@ -56,13 +56,13 @@ async function clearWay(path: string): Promise<void> {
   });
   if (!stat) return;
   if (!stat.isSocket()) throw new SkepError("conflict", `cannot listen on unix://${path}: the file is no socket`);
-  if (await answers(path))
+  if (await isAnswered(path))
     throw new SkepError("conflict", `cannot listen on unix://${path}: another daemon answers there`);
   await unlink(path);
 }
 
-/** Whether somebody accepts connections on the socket. */
-function answers(path: string): Promise<boolean> {
+/** Whether somebody accepts connections on the unix socket. @throws SkepError "unavailable" when that cannot be tried */
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     socket.once("connect", () => {

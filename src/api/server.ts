@@ -30,6 +30,8 @@ import { taskRoutes } from "./task-routes.ts";
 const HEADERS_LIMIT_BYTES = 1024 * 1024;
 /** A client that does not finish its headers is cut off after this. Bodies have their own limits: uploads may take hours. */
 const HEADERS_TIMEOUT_MS = 30_000;
+/** How often that is looked at, while there are connections: Node's own 30 s would make it a minute. */
+const TIMEOUT_CHECK_MS = 5_000;
 /** Longer than the pauses between a CLI's requests, so that it need not connect anew. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -125,6 +127,7 @@ export class ApiServer {
     const options = {
       maxHeaderSize: HEADERS_LIMIT_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       requestTimeout: 0,
       keepAliveTimeout: KEEP_ALIVE_MS,
       shouldUpgradeCallback: (req: IncomingMessage) => this.#wantsHijack(req),

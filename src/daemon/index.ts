@@ -1,5 +1,6 @@
 // The daemon room: one skep daemon, from its config to its end.
 import { rmSync } from "node:fs";
+import { isAnswered } from "../api/index.ts";
 import { PodmanEngine, podmanOptions } from "../engine/index.ts";
 import { systemClock } from "../model/clock.ts";
 import { createNodeNetwork } from "../network/index.ts";
@@ -53,16 +54,18 @@ export async function purge(config: DaemonConfig): Promise<void> {
   }
   await network.purge();
   for (const path of ownFiles(config)) rmSync(path, { recursive: true, force: true });
+  // A socket that is answered is another daemon's: this one was refused it.
+  for (const host of config.hosts) {
+    if (host.kind === "unix" && !(await isAnswered(host.path))) rmSync(host.path, { force: true });
+  }
 }
 
 /** What the rooms keep in the roots. Anything else there is somebody else's, or the command line's, which removes its own. */
 function ownFiles(config: DaemonConfig): string[] {
   const store = storeFile(config);
-  const sockets = config.hosts.flatMap((h) => (h.kind === "unix" ? [h.path] : []));
   const { socketPath, own } = podmanOptions(config.execRoot, config.podman);
   return [
     ...[store, `${store}-wal`, `${store}-shm`, identityFile(config.dataRoot)],
-    ...sockets,
     ...(own ? [socketPath, own.stateDir] : []),
   ];
 }

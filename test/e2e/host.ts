@@ -114,13 +114,18 @@ export class Host {
     };
   }
 
-  async up(): Promise<void> {
+  /** Roots and Podman storage of this host's own: what makes its daemon live beside others. */
+  get flags(): readonly string[] {
     const podman = [`--podman-root=${join(this.dir, "podman")}`, `--podman-runroot=${join(this.dir, "podman-run")}`];
-    await this.skep("up", ...this.#flags, ...podman, "--node-hostname=node1", "--log-level=debug");
+    return [...this.#flags, ...podman, "--node-hostname=node1", "--log-level=debug"];
   }
 
-  async down(...flags: string[]): Promise<void> {
-    await this.skep("down", ...this.#flags, ...flags);
+  async up(...more: readonly string[]): Promise<string> {
+    return await this.skep("up", ...this.flags, ...more);
+  }
+
+  async down(...flags: string[]): Promise<string> {
+    return await this.skep("down", ...this.#flags, ...flags);
   }
 
   /** Puts the demo's images into this host's engine; from the machine's own namespace, where Debian's packages can be had. */

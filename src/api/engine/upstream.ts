@@ -31,12 +31,21 @@ export interface Answer {
   readonly text: string;
 }
 
+/**
+ * Says "keep-alive" and keeps no connection: a Go server that is told "close" refuses a request without reading its body, and the broken
+ * upload would hide the refusal. A connection that was kept could be one that a restarted engine has forgotten.
+ */
+class OnceAgent extends Agent {
+  // maxFreeSockets: 0 would not do: Node takes it for its default, 256
+  override keepSocketAlive(): boolean {
+    return false;
+  }
+}
+
 /** One engine's REST service. Paths begin with COMPAT or LIBPOD; every request has a connection of its own. */
 export class Upstream {
   readonly socketPath: string;
-  // Says "keep-alive" and keeps none: a Go server that is told "close" refuses a request without reading its body, and the broken upload
-  // would hide the refusal. A connection that was kept could be one that a restarted engine has forgotten.
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 0 });
+  readonly #agent = new OnceAgent({ keepAlive: true });
 
   constructor(socketPath: string) {
     this.socketPath = socketPath;
