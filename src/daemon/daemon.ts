@@ -64,7 +64,13 @@ export async function assemble(config: DaemonConfig, log: Log, onDeath: (error: 
     ...podmanOptions(config.execRoot, config.podman),
     log: log.child({ room: "engine" }),
   });
-  const network = createNodeNetwork({ execRoot: config.execRoot, log: log.child({ room: "network" }), clock });
+  const network = createNodeNetwork({
+    execRoot: config.execRoot,
+    log: log.child({ room: "network" }),
+    clock,
+    advertiseAddr: () => identity.read()?.advertiseAddr,
+    dataPathPort: () => store.view.all("cluster")[0]?.dataPathPort,
+  });
   const routes = () => hostRoutes(network.gatewayBridge().name);
   const swarm = new Swarm({
     store,

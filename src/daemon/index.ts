@@ -1,8 +1,10 @@
 // The daemon room: one skep daemon, from its config to its end.
 import { rmSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { isAnswered } from "../api/index.ts";
 import { PodmanEngine, podmanOptions } from "../engine/index.ts";
 import { systemClock } from "../model/clock.ts";
+import { SkepError } from "../model/errors.ts";
 import { createNodeNetwork } from "../network/index.ts";
 import { SqliteBackend, Store } from "../store/index.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -10,6 +12,9 @@ import { assemble, storeFile } from "./daemon.ts";
 import { IdentityFile, identityFile } from "./identity-file.ts";
 import { createLog } from "./log.ts";
 import { startParts } from "./parts.ts";
+
+/** Podman answers a tenth of a second after its start, some seconds after on a machine that is busy. */
+const PODMAN_PATIENCE_MS = 60_000;
 
 /**
  * Runs a daemon until SIGTERM or SIGINT, and resolves when all of it has stopped; tasks run on.
@@ -42,7 +47,7 @@ export async function purge(config: DaemonConfig): Promise<void> {
   const nodeId = new IdentityFile(config.dataRoot).read()?.nodeId;
   try {
     if (nodeId) {
-      await engine.start();
+      await startWithin(PODMAN_PATIENCE_MS, engine);
       const containers = [
         ...(await engine.listContainers({ label: `com.docker.swarm.node.id=${nodeId}` })).map((c) => c.id),
         ...(await attachedContainers(config)),
@@ -57,6 +62,20 @@ export async function purge(config: DaemonConfig): Promise<void> {
   // A socket that is answered is another daemon's: this one was refused it.
   for (const host of config.hosts) {
     if (host.kind === "unix" && !(await isAnswered(host.path))) rmSync(host.path, { force: true });
+  }
+}
+
+/** The engine tries for ever; whoever waits for a command must be told. @throws SkepError "timeout" */
+async function startWithin(ms: number, engine: PodmanEngine): Promise<void> {
+  const abort = new AbortController();
+  const late = delay(ms, "late", { signal: abort.signal }).catch(() => undefined);
+  const first = await Promise.race([engine.start(), late]);
+  abort.abort();
+  if (first === "late") {
+    throw new SkepError(
+      "timeout",
+      `podman did not answer within ${ms / 1000} s, so tasks' containers cannot be removed: see podman.log in the exec root, then repeat`,
+    );
   }
 }
 

@@ -1,9 +1,9 @@
 // How our own `podman system service` is told to run: global flags and a containers.conf, so that tasks get Docker's defaults, and several
 // skeps and the host's Podman live side by side. Starting and watching it is podman-service.ts.
-import { access, constants, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hostConf, parseConf, printConf } from "./containers-conf.ts";
-import { chooseRuntime, hasSystemd } from "./podman-host.ts";
+import { chooseRuntime, chooseStorageDriver, hasSystemd } from "./podman-host.ts";
 
 /** Which Podman: one that already serves on a socket, or one that skep starts (on separate storage, or on Podman's own). */
 export type PodmanChoice =
@@ -46,7 +46,7 @@ export async function podmanCommand(stateDir: string, storage: PodmanStorage, so
   const runtime = await chooseRuntime();
   const tmpdir = tmpDirOf(storage);
   const args = [
-    ...(storage.root === undefined ? [] : ["--root", storage.root]),
+    ...(storage.root === undefined ? [] : await ownRoot(storage.root)),
     ...(storage.runroot === undefined ? [] : ["--runroot", storage.runroot]),
     ...(tmpdir === undefined ? [] : ["--tmpdir", tmpdir]),
     ...(runtime === undefined ? [] : ["--runtime", runtime]),
@@ -69,6 +69,11 @@ export async function podmanCommand(stateDir: string, storage: PodmanStorage, so
   };
   delete env.DOCKER_CONFIG;
   return { program: "podman", args, env };
+}
+
+async function ownRoot(root: string): Promise<string[]> {
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  return ["--root", root, "--storage-driver", await chooseStorageDriver(root)];
 }
 
 /** Docker's default capabilities, and no limit on processes, as with Docker. */

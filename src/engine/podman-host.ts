@@ -4,8 +4,9 @@ import { constants } from "node:fs";
 import { access, readdir, readFile, readlink, statfs } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
-/** statfs(2): linux/magic.h, CGROUP2_SUPER_MAGIC. */
+/** statfs(2): linux/magic.h, CGROUP2_SUPER_MAGIC and OVERLAYFS_SUPER_MAGIC. */
 const CGROUP2_MAGIC = 0x63677270;
+const OVERLAYFS_MAGIC = 0x794c7630;
 
 /**
  * The pid of `podman system service` on this socket, started by whomever; `undefined` when there is none to be seen. One in another mount
@@ -59,6 +60,16 @@ export async function chooseRuntime(): Promise<string | undefined> {
     if (await onPath(name)) return name;
   }
   return undefined;
+}
+
+/**
+ * The storage driver for storage of our own. Podman's own choice is not the same twice on an overlay file system (inside a container): it
+ * tries overlay, cannot, takes vfs, and at the next start finds what it tried first.
+ */
+export async function chooseStorageDriver(root: string): Promise<"overlay" | "vfs"> {
+  if (await exists(join(root, "vfs-layers"))) return "vfs";
+  if (await exists(join(root, "overlay-layers"))) return "overlay";
+  return (await statfs(root)).type === OVERLAYFS_MAGIC ? "vfs" : "overlay";
 }
 
 /** Whether systemd runs this host: else Podman must manage cgroups and events by itself. */

@@ -40,9 +40,9 @@ export interface NodeNetworkOptions {
   /** Of the gateway bridge, instead of 172.18.0.0/16; another one is taken if it is routed already. */
   readonly gatewaySubnet?: string | undefined;
   /** This node's address as others know it. */
-  readonly advertiseAddr?: string | undefined;
+  readonly advertiseAddr?: (() => string | undefined) | undefined;
   /** UDP port of VXLAN. Default: 4789. */
-  readonly dataPathPort?: number | undefined;
+  readonly dataPathPort?: (() => number | undefined) | undefined;
   /** The host's namespace: where the gateway bridge and the VXLANs' underlay are. Default: the daemon's own. */
   readonly hostNetns?: NetnsRef;
   /** Default: /etc/resolv.conf. */
@@ -94,7 +94,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     this.chores = new Chores({ clock, log });
     this.driver = new NftDriver({ probePath: join(dir, "probe"), clock });
     const { driver, chores } = this;
-    const vxlanPort = options.dataPathPort ?? VXLAN_PORT;
+    const vxlanPort = () => options.dataPathPort?.() ?? VXLAN_PORT;
     this.sites = new Sites({ execRoot, hostNetns, vxlanPort, desired, namespaces, marks, driver, chores, bridge, log });
     this.life = new SandboxLife(this);
   }
@@ -185,7 +185,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
       desired: this.desired,
       site: this.sites.find(id),
       markOf: (networkId, serviceId) => this.marks.find(networkId, serviceId),
-      hostIp: this.#options.advertiseAddr ?? "",
+      hostIp: this.#options.advertiseAddr?.() ?? "",
     });
   }
 

@@ -22,7 +22,7 @@ export interface SiteNeeds {
   readonly execRoot: string;
   readonly hostNetns: NetnsRef;
   /** UDP port of VXLAN packets between nodes. */
-  readonly vxlanPort: number;
+  readonly vxlanPort: () => number;
   readonly driver: LbDriver;
   readonly chores: Chores;
   readonly namespaces: Namespaces;
@@ -39,7 +39,7 @@ export class Site {
   #ready = false;
 
   constructor(needs: SiteNeeds, network: NetworkAssignment) {
-    const { execRoot, hostNetns, vxlanPort: port, namespaces, driver, chores, log } = needs;
+    const { execRoot, hostNetns, vxlanPort, namespaces, driver, chores, log } = needs;
     this.network = network;
     this.#owner = execRoot;
     this.#bridge = needs.bridge;
@@ -47,7 +47,7 @@ export class Site {
       netns: overlayNetns(execRoot, network.id),
       network,
       hostNetns,
-      port,
+      port: vxlanPort(),
       namespaces,
       chores,
       log,

@@ -17,7 +17,7 @@ export interface SitesNeeds {
   readonly execRoot: string;
   readonly hostNetns: NetnsRef;
   /** UDP port of VXLAN packets between nodes. */
-  readonly vxlanPort: number;
+  readonly vxlanPort: () => number;
   readonly desired: Desired;
   readonly namespaces: Namespaces;
   readonly marks: Marks;

@@ -66,7 +66,14 @@ export class Lab {
     host.addRoute({ dst: "default", via: OUTSIDE });
     outside.addAddress("eth0", `${OUTSIDE}/24`);
     const { execRoot, host: hostNetns } = this;
-    this.#options = { execRoot, hostNetns, log: silent, clock: systemClock, advertiseAddr: "198.51.100.1", ...options };
+    this.#options = {
+      execRoot,
+      hostNetns,
+      log: silent,
+      clock: systemClock,
+      advertiseAddr: () => "198.51.100.1",
+      ...options,
+    };
     this.network = createNodeNetwork(this.#options);
   }
 

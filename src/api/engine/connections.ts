@@ -7,6 +7,7 @@ import { rawInspect } from "./container-inspect.ts";
 import { ATTACHMENT_LABEL, type EngineContext, TASK_LABEL } from "./context.ts";
 import { object, strings, text } from "./json.ts";
 import { podmanName } from "./podman-networks.ts";
+import { refusal } from "./refusals.ts";
 import { COMPAT } from "./upstream.ts";
 
 export class EngineConnections implements NetworkConnections {
@@ -59,10 +60,9 @@ export class EngineConnections implements NetworkConnections {
   }
 
   async #podman(network: string, action: "connect" | "disconnect", json: object): Promise<void> {
-    await this.#ctx.upstream.json("POST", `${COMPAT}/networks/${encodeURIComponent(podmanName(network))}/${action}`, {
-      json,
-      subject: { kind: "network", name: network },
-    });
+    const path = `${COMPAT}/networks/${encodeURIComponent(podmanName(network))}/${action}`;
+    const { status, text: said } = await this.#ctx.upstream.ask("POST", path, { json }); // "OK" is all it says
+    if (status >= 300) throw refusal(status, said, { kind: "network", name: network });
   }
 }
 

@@ -37,6 +37,7 @@ export async function inspectJson(ctx: EngineContext, id: string, size = ""): Pr
     ? networkSettingsJson(networking, shortId, settings.Ports ?? {})
     : {
         ...settings,
+        Ports: boundPorts(object(settings.Ports)),
         SandboxID: sandboxId(settings),
         Networks: shownNetworks((await bridgeAlias(ctx.upstream))(object(settings.Networks)), text(host.NetworkMode)),
       };
@@ -188,4 +189,12 @@ export function processArgs(raw: Json): string[] {
   const words =
     list(config.Cmd).length + (text(config.Entrypoint) !== "" || list(config.Entrypoint).length > 0 ? 1 : 0);
   return args.length === 1 && args[0] === text(raw.Path) && words <= 1 ? [] : args;
+}
+
+/** Published ports by "80/tcp". Where Podman says no address it means every one, which Docker writes out. */
+function boundPorts(ports: Json): Json {
+  const bound = (binding: unknown) => ({ ...object(binding), HostIp: text(object(binding).HostIp) || "0.0.0.0" });
+  return Object.fromEntries(
+    Object.entries(ports).map(([port, at]) => [port, at === null ? null : list(at).map(bound)]),
+  );
 }
