@@ -27,7 +27,11 @@ suite("clients", () => {
 
   for (const [name, program, api] of CLIENTS) {
     test(`${name} at ${api ?? "its newest"}: the swarm itself`, async () => {
-      await swarm(await Client.of(host, name, program, api));
+      try {
+        await swarm(await Client.of(host, name, program, api));
+      } finally {
+        await host.tryDocker("swarm", "leave", "--force"); // whatever failed, the next begins without one
+      }
     });
   }
 
@@ -111,12 +115,7 @@ async function settings(c: Client): Promise<void> {
   equal(await c.docker("swarm", "join-token", "-q", "manager"), manager);
   if (!c.has(25)) return;
   equal((await c.try(["swarm", "unlock-key"])).stderr, "no unlock key is set\n");
-  match(
-    await c.docker("swarm", "update", "--autolock"),
-    /^Swarm updated\.\nTo unlock a swarm manager after it restarts/,
-  );
-  const key = await c.docker("swarm", "unlock-key", "-q");
-  match(key, /^SWMKEY-1-[A-Za-z0-9+/]{43}$/);
-  notEqual(await c.docker("swarm", "unlock-key", "--rotate", "-q"), key);
-  match(await c.docker("swarm", "update", "--autolock=false"), /^Swarm updated\./);
+  const locked = await c.try(["swarm", "update", "--autolock"]);
+  deepEqual([locked.code, /autolock is not supported by this version of skep yet/.test(locked.stderr)], [1, true]);
+  equal((await c.try(["swarm", "unlock-key"])).stderr, "no unlock key is set\n");
 }

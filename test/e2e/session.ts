@@ -193,12 +193,12 @@ async function exec(c: Client): Promise<void> {
 }
 
 async function run(c: Client): Promise<void> {
-  const said = await c.try(
-    ["run", "--rm", "-i", "--network", net(c), BOX, "sh", "-c", "cat; hostname; exit 4"],
-    "in\n",
-  );
+  // without a swarm's network none: Podman's own bridge would stay behind
+  const network = ["--network", c.has(25) ? net(c) : "none"];
+  const said = await c.try(["run", "--rm", "-i", ...network, BOX, "sh", "-c", "cat; hostname; exit 4"], "in\n");
   match(`${said.stdout}${said.stderr}exit code ${said.code}`, /^in\n[0-9a-f]{12}\nexit code 4$/);
-  const tty = await c.onTerminal("run", "--rm", "-it", BOX, "sh", "-c", `test -t 0 && ${SIZED} && echo "$TERM"`);
+  const seen = `test -t 0 && ${SIZED} && echo "$TERM"`;
+  const tty = await c.onTerminal("run", "--rm", "-it", "--network", "none", BOX, "sh", "-c", seen);
   deepEqual([tty.stdout, tty.code], ["xterm\n", 0]);
   const { stderr, code } = await c.try(["run", "--rm", "127.0.0.1:1/nosuch"]);
   match(stderr, /^Unable to find image '127.0.0.1:1\/nosuch:latest' locally$/m);
@@ -255,11 +255,10 @@ async function stack(c: Client): Promise<void> {
   if (!c.has(25)) return;
   const file = join(c.host.dir, "stack.yml");
   const texts = c.has(30) ? "configs:\n  conf:\n    file: ./stack.yml\n" : "";
-  const uses = c.has(30) ? "    configs: [conf]\n" : "";
   writeFileSync(
     file,
     `version: "3.3"\nservices:\n  web:\n    image: ${WHOAMI}\n    deploy:\n      replicas: 2\n    networks: [front]\n` +
-      `${uses}networks:\n  front:\n    driver: overlay\n${texts}`,
+      `networks:\n  front:\n    driver: overlay\n${texts}`,
   );
   const name = `${c.prefix}-st`;
   const offline = c.has(30) ? ["--resolve-image", "never"] : [];
