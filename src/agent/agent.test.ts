@@ -241,3 +241,22 @@ test("containers and sandboxes that no task owns are removed at start", async (t
   await after.until(() => after.engine.containers.size === 1 && after.network.sandboxes.size === 1);
   deepEqual([...after.network.sandboxes.keys()], [sandboxIdOf(kept.id)]);
 });
+
+test("a process that ends between the list of containers and its adoption is not taken for a running one", async (t) => {
+  const before = new World();
+  const task = aTask();
+  before.session.send({ full: true, tasks: [task] });
+  await before.running(task);
+  await before.agent.stop();
+  const { id } = before.engine.named("web.1")!;
+  const listed = before.engine.listContainers;
+  before.engine.listContainers = async () => {
+    const containers = await listed();
+    before.engine.die(id, 9); // nobody is there yet to hear of it
+    return containers;
+  };
+  const after = world(t, before);
+  after.session.send({ full: true, tasks: [{ ...task, status: before.last(task)! }] });
+  await after.until(() => after.last(task)?.err === "task: non-zero exit (9)");
+  equal(after.network.sandboxes.size, 0);
+});

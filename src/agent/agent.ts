@@ -2,7 +2,7 @@
 import { EventEmitter } from "node:events";
 import type { ContainerEngine, ContainerSummary } from "../engine/index.ts";
 import type { Assignments, Dispatcher, DispatcherSession } from "../model/assignment.ts";
-import type { Clock } from "../model/clock.ts";
+import { type Clock, pause } from "../model/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { NodeId, TaskId } from "../model/ids.ts";
 import type { Log } from "../model/log.ts";
@@ -78,12 +78,12 @@ export class Agent {
     return this.#runners.get(taskId)?.runner.sandbox;
   }
 
-  /** Resolves when an attachment's sandbox is plumbed with so many networks, or with `undefined` when `signal` aborts. */
-  attached(taskId: TaskId, networks: number, signal: AbortSignal): Promise<Sandbox | undefined> {
+  /** Resolves when an attachment's sandbox is plumbed as it should be, or with `undefined` when `signal` aborts. */
+  attached(taskId: TaskId, isReady: (s: Sandbox) => boolean, signal: AbortSignal): Promise<Sandbox | undefined> {
     return new Promise((resolve) => {
       const look = () => {
         const sandbox = this.sandbox(taskId);
-        if (sandbox?.endpoints.length !== networks && !signal.aborted) return;
+        if (!(sandbox && isReady(sandbox)) && !signal.aborted) return;
         this.#plumbed.off("plumbed", look);
         resolve(signal.aborted ? undefined : sandbox);
       };
@@ -150,14 +150,4 @@ export class Agent {
     const containers = await engine.listContainers({ label: `com.docker.swarm.node.id=${nodeId}` });
     return new Map(containers.flatMap((c) => (c.labels[TASK_LABEL] ? [[c.labels[TASK_LABEL] as TaskId, c]] : [])));
   }
-}
-
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = clock.after(ms, resolve);
-    signal.addEventListener("abort", () => {
-      timer.cancel();
-      resolve();
-    });
-  });
 }

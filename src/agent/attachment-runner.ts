@@ -96,7 +96,9 @@ export class AttachmentRunner {
     if (containerId) {
       const hostname = task.spec.ContainerSpec?.Hostname || containerId.slice(0, 12);
       await network.setContainer(this.sandboxId, { containerId, hostname });
-      if ((await engine.inspectContainer(containerId))?.state === "running") await network.join(this.sandboxId);
+      // It may have ended while no daemon could see it.
+      const runs = (await engine.inspectContainer(containerId))?.state === "running";
+      await (runs ? network.join(this.sandboxId) : network.leave(this.sandboxId));
     }
     this.#plumbedFor = task;
     this.#report("running", "started");

@@ -30,17 +30,25 @@ export class Images {
     try {
       await Promise.race([pull.done, aborted(signal)]);
     } finally {
-      if (--pull.waiting === 0) pull.abort.abort();
+      if (--pull.waiting === 0) {
+        this.#forget(key, pull); // who comes now needs a pull that goes on
+        pull.abort.abort();
+      }
     }
   }
 
   #start(key: string, ref: string, authHeader: string | undefined): Pull {
     const abort = new AbortController();
-    const done = this.#pull(ref, authHeader, abort.signal).finally(() => this.#pulls.delete(key));
-    done.catch(() => undefined); // whoever waits hears of it; after the last has gone nobody need
+    const done = this.#pull(ref, authHeader, abort.signal);
     const pull = { done, abort, waiting: 0 };
+    // Whoever waits hears of a failure; after the last has gone nobody need.
+    done.catch(() => undefined).finally(() => this.#forget(key, pull));
     this.#pulls.set(key, pull);
     return pull;
+  }
+
+  #forget(key: string, pull: Pull): void {
+    if (this.#pulls.get(key) === pull) this.#pulls.delete(key);
   }
 
   async #pull(ref: string, authHeader: string | undefined, signal: AbortSignal): Promise<void> {

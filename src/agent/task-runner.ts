@@ -36,6 +36,8 @@ export class TaskRunner {
   #task: Task;
   #status: TaskStatus;
   #released = false;
+  /** Aborts when this daemon stops: what has not begun is the next one's. */
+  #daemonStops: AbortSignal = new AbortController().signal;
   /** Aborts when nothing need be prepared for this task any more: wishes only move forward, so that is for good. */
   readonly #unwanted = new AbortController();
   #sandbox: Sandbox | undefined;
@@ -97,6 +99,7 @@ export class TaskRunner {
 
   /** Works until the task is erased, or until `signal` aborts: then everything stays as it is, to be adopted by the next daemon. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#daemonStops = signal;
     let retryMs = FIRST_RETRY_MS;
     signal.addEventListener("abort", () => this.#wakeup.now(), { once: true });
     while (!signal.aborted) {
@@ -135,11 +138,12 @@ export class TaskRunner {
       case "accept":
         return this.#report("accepted", "accepted");
       case "prepare":
-        return this.#failing("rejected", "preparing", () => this.#prepare(signal));
+        return this.#failing("rejected", "preparing", () => this.#prepare());
       case "start":
         return this.#failing("failed", "starting", () => limiter.run(() => this.#start()));
       case "adopt": {
         await this.#plumb();
+        if (await this.#hasEnded()) return;
         await network.join(this.sandboxId);
         return this.#report("running", "started");
       }
@@ -178,21 +182,20 @@ export class TaskRunner {
     }
   }
 
-  async #prepare(daemonStops: AbortSignal): Promise<void> {
+  async #prepare(): Promise<void> {
     if (this.#stale()) return;
     this.#report("preparing", "preparing");
     const image = this.#task.spec.ContainerSpec?.Image ?? "";
     await this.#needs.images.ensure(
       image,
       this.#task.registryAuth,
-      AbortSignal.any([this.#unwanted.signal, daemonStops]),
+      AbortSignal.any([this.#unwanted.signal, this.#daemonStops]),
     );
-    if (daemonStops.aborted) return;
     await this.#needs.limiter.run(() => this.#create());
   }
 
   async #create(): Promise<void> {
-    if (this.#stale()) return;
+    if (this.#stale() || this.#daemonStops.aborted) return;
     const sandbox = await this.#plumb();
     const { engine, network } = this.#needs;
     if (this.#presence === "exited") {
@@ -211,7 +214,7 @@ export class TaskRunner {
   }
 
   async #start(): Promise<void> {
-    if (this.#stale()) return;
+    if (this.#stale() || this.#daemonStops.aborted) return;
     this.#report("starting", "starting");
     const container = this.#container!;
     // An exit may be seen before the start is answered: from here on it counts.
@@ -227,6 +230,15 @@ export class TaskRunner {
     await this.#needs.network.join(this.sandboxId);
     if (this.#presence === "running") this.#report("running", "started");
     else await this.#needs.network.leave(this.sandboxId);
+  }
+
+  /** Whether the process ended between the list that told of it and now: nobody was there yet to hear of that. */
+  async #hasEnded(): Promise<boolean> {
+    const now = await this.#needs.engine.inspectContainer(this.#container!.id);
+    if (now && presenceOf(now) === "running") return false;
+    this.#presence = now ? presenceOf(now) : "none";
+    this.#container = { id: this.#container!.id, pid: 0, exitCode: now?.exitCode ?? 0 };
+    return true;
   }
 
   /** The engine died over the start and knows no more what became of it: a container in that state is good for nothing. */

@@ -68,7 +68,7 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
       });
     });
     try {
-      const sandbox = await this.#plumbed(id, request.networks.length);
+      const sandbox = await this.#plumbed(id);
       return {
         taskId: id,
         netnsPath: sandbox.netnsPath,
@@ -92,8 +92,7 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
   }
 
   async ensure(taskId: TaskId): Promise<void> {
-    const task = this.#task(taskId);
-    await this.#plumbed(taskId, task.networks.length);
+    await this.#plumbed(taskId);
     await this.#needs.network.join(sandboxIdOf(taskId));
   }
 
@@ -105,13 +104,22 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
         `Could not attach to network ${name}: rpc error: code = PermissionDenied desc = network ${name} not manually attachable`,
       );
     }
-    const task = await this.#change(taskId, (t) => {
+    await this.#change(taskId, (t) => {
       if (t.networks.some((n) => n.networkId === request.network.id)) {
         throw new SkepError("forbidden", `endpoint with name ${t.serviceName} already exists in network ${name}`);
       }
       return { ...t, networks: [...t.networks, attachmentOf(request)] };
     });
-    await this.#plumbed(taskId, task.networks.length);
+    try {
+      await this.#plumbed(taskId);
+    } catch (e) {
+      // Else it would be missing at the container's next start, which waits for all of its networks.
+      await this.#change(taskId, (t) => ({
+        ...t,
+        networks: t.networks.filter((n) => n.networkId !== request.network.id),
+      }));
+      throw e;
+    }
   }
 
   async disconnect(taskId: TaskId, networkId: NetworkId): Promise<void> {
@@ -121,8 +129,7 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
       }
       return { ...task, networks: task.networks.filter((n) => n.networkId !== networkId) };
     });
-    const wanted = this.#task(taskId).networks.length;
-    await this.#plumbed(taskId, wanted);
+    await this.#plumbed(taskId);
   }
 
   async release(taskId: TaskId): Promise<void> {
@@ -178,13 +185,17 @@ export class TaskAttachments implements Attachments, ContainerNetworks {
     });
   }
 
-  /** Resolves with the sandbox once the agent has plumbed it for so many networks. */
-  async #plumbed(id: TaskId, networks: number): Promise<Sandbox> {
+  /** Resolves with the sandbox once the agent has plumbed it for the networks that the attachment has by then. */
+  async #plumbed(id: TaskId): Promise<Sandbox> {
     const { swarm, clock } = this.#needs;
     const abort = new AbortController();
     const timer = clock.after(PATIENCE_MS, () => abort.abort());
     try {
-      const sandbox = await swarm.attached(id, networks, abort.signal);
+      const isReady = (sandbox: Sandbox) => {
+        const wanted = new Set(this.#needs.store.view.get("task", id)?.networks.map((n) => n.networkId));
+        return sandbox.endpoints.length === wanted.size && sandbox.endpoints.every((e) => wanted.has(e.networkId));
+      };
+      const sandbox = await swarm.attached(id, isReady, abort.signal);
       if (sandbox) return sandbox;
     } finally {
       timer.cancel();

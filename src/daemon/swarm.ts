@@ -91,8 +91,12 @@ export class Swarm implements SwarmControl {
   }
 
   /** See Agent.attached. */
-  async attached(taskId: TaskId, networks: number, signal: AbortSignal): Promise<Sandbox | undefined> {
-    return this.#running?.agent.attached(taskId, networks, signal);
+  async attached(
+    taskId: TaskId,
+    isReady: (sandbox: Sandbox) => boolean,
+    signal: AbortSignal,
+  ): Promise<Sandbox | undefined> {
+    return this.#running?.agent.attached(taskId, isReady, signal);
   }
 
   init(request: SwarmInit): Promise<NodeId> {
@@ -106,6 +110,7 @@ export class Swarm implements SwarmControl {
       const nodeId = newId<NodeId>();
       // Before the store: an identity without its node is no membership, a node that nobody is would be one for ever.
       identity.write({ nodeId, advertiseAddr: advertised.address });
+      await store.wipe(); // of a swarm that this node left, should the daemon have died over it
       await store.update((tx) => {
         tx.create<"cluster">({
           kind: "cluster",
@@ -139,7 +144,13 @@ export class Swarm implements SwarmControl {
           spec: INGRESS_NETWORK,
         });
       });
-      await this.start();
+      try {
+        await this.start();
+      } catch (e) {
+        await this.stop();
+        await store.wipe();
+        throw e;
+      }
       return nodeId;
     });
   }
@@ -152,17 +163,28 @@ export class Swarm implements SwarmControl {
     return this.#change(async () => {
       const me = this.active();
       if (!me) throw new SkepError("unavailable", "This node is not part of a swarm");
+      const { identity } = this.#needs;
       await this.stop();
-      const { engine, network, store, identity } = this.#needs;
-      const containers = await engine.listContainers({ label: `com.docker.swarm.node.id=${me.nodeId}` });
-      await Promise.all(containers.map((c) => engine.removeContainer(c.id, { force: true, volumes: true })));
-      await network.apply({ full: true, networks: [], services: [], removed: NOTHING });
-      await network.sweep({ sandboxIds: [] });
-      await network.purge();
-      await network.start();
+      try {
+        await this.#forget(me.nodeId);
+      } catch (e) {
+        await this.start(); // still a member: then with manager and agent, so that leaving can be tried again
+        throw e;
+      }
       identity.remove();
-      await store.wipe();
     });
+  }
+
+  /** Takes the tasks and networks of this node away, and then the swarm's objects: without them the identity is no membership. */
+  async #forget(nodeId: NodeId): Promise<void> {
+    const { engine, network, store } = this.#needs;
+    const containers = await engine.listContainers({ label: `com.docker.swarm.node.id=${nodeId}` });
+    await Promise.all(containers.map((c) => engine.removeContainer(c.id, { force: true, volumes: true })));
+    await network.apply({ full: true, networks: [], services: [], removed: NOTHING });
+    await network.sweep({ sandboxIds: [] });
+    await network.purge();
+    await network.start();
+    await store.wipe();
   }
 
   #change<T>(work: () => Promise<T>): Promise<T> {

@@ -21,6 +21,20 @@ export const systemClock: Clock = {
   },
 };
 
+/** Resolves `ms` milliseconds from now, or when the signal aborts. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      timer.cancel();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = clock.after(ms, end);
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end);
+  });
+}
+
 /** RFC 3339 in UTC with nanosecond digits, the form of the Docker API's times. */
 export function timestamp(ms: number): string {
   return new Date(ms).toISOString().replace("Z", "000000Z");

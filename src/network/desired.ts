@@ -79,6 +79,7 @@ export class Desired {
 
   setSandbox(record: SandboxRecord): void {
     const { id, serviceId, attachments } = record.spec;
+    this.deleteSandbox(id); // it may have left a network
     this.sandboxes.set(id, record);
     if (serviceId !== undefined) entry(this.#replicas, serviceId).add(id);
     for (const { networkId } of attachments) entry(this.#local, networkId).add(id);

@@ -83,7 +83,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
     this.log = log;
     this.view = execRoot === DEFAULT_EXEC_ROOT ? new DockerNetnsView({ dir, log }) : undefined;
     this.namespaces = new Namespaces({ dir, records: join(state, "netns"), view: this.view });
-    this.#assigned = new AssignedFile({ path: join(state, "assigned.json"), desired, clock });
+    this.#assigned = new AssignedFile({ path: join(state, "assigned.json"), desired, clock, log });
     this.marks = new Marks(join(state, "marks.json"));
     const statePath = join(state, "gateway.json");
     this.bridge = new GatewayBridge({ execRoot, statePath, hostNetns, subnet: gatewaySubnet, log });
@@ -114,20 +114,17 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
       // Networks are on file before anything is built for them; services can wait.
       if (changed.networks.length > 0) this.#assigned.save();
       else this.#assigned.saveSoon();
-      for (const network of changed.networks) {
-        this.naming.setNetwork(network);
-        await this.sites.renew(network.id);
-      }
+      // Names first: they cannot fail, and nothing would say them again after a fault of the kernel's part, which `sweep` heals.
+      for (const network of changed.networks) this.naming.setNetwork(network);
       for (const service of changed.services) this.naming.setService(service);
+      for (const { id } of changed.goneServices) this.naming.deleteService(id);
+      for (const { id } of changed.goneNetworks) this.naming.deleteNetwork(id);
+      for (const { id } of changed.networks) await this.sites.renew(id);
       await this.sites.rebalance(changed.services.map((s) => s.id));
-      for (const service of changed.goneServices) {
-        this.naming.deleteService(service.id);
-        // After a full set the kernel's part waits for `sweep`: by then it is known which tasks stay.
-        if (!a.full) await this.sites.unbalance(service.id);
-      }
-      for (const { id } of changed.goneNetworks) {
-        this.naming.deleteNetwork(id);
-        if (!a.full) this.sites.removeIdle(id);
+      // After a full set the rest waits for `sweep`: by then it is known which tasks stay.
+      if (!a.full) {
+        for (const { id } of changed.goneServices) await this.sites.unbalance(id);
+        for (const { id } of changed.goneNetworks) this.sites.removeIdle(id);
       }
       await this.dns.flush();
     });
@@ -208,7 +205,7 @@ class LinuxNodeNetwork implements NodeNetwork, Plane {
 
   stop(): Promise<void> {
     return this.#turns.take(async () => {
-      this.#assigned.save();
+      this.#assigned.trySave();
       await this.bridge.unwatchRules();
       await this.chores.close();
       this.driver.close();

@@ -43,7 +43,19 @@ export class SandboxLife {
       if (before === undefined) await this.forget(spec.id);
       throw e;
     }
+    if (before !== undefined) this.#left(before, ids);
     return record;
+  }
+
+  /** The sandbox is on these networks only: what it was on besides forgets it. */
+  #left(before: SandboxRecord, ids: readonly NetworkId[]): void {
+    const { sites, naming } = this.#needs;
+    const attachments = before.spec.attachments.filter((a) => !ids.includes(a.networkId));
+    if (attachments.length === 0) return;
+    const gone = { ...before, spec: { ...before.spec, attachments } };
+    naming.deleteSandbox(gone);
+    sites.forgetFlows(gone, { streams: true });
+    for (const { networkId } of attachments) sites.removeIdle(networkId);
   }
 
   /** Opens its DNS. */
@@ -76,7 +88,9 @@ export class SandboxLife {
     const { desired, sites, naming, dns } = this.#needs;
     const before = desired.sandbox(id);
     const record = { ...before, stage };
-    this.#note(record);
+    // What leaves does so even where its file cannot be written; what joins must be found again after a crash.
+    if (stage === "joined") this.#note(record);
+    else desired.setSandbox(record);
     const { serviceId } = record.spec;
     if (stage !== "joined") naming.setSandbox(record);
     if (serviceId !== undefined) await sites.rebalance([serviceId]);
@@ -87,20 +101,22 @@ export class SandboxLife {
     }
     if (stage === "made" && before.stage !== "made") sites.forgetFlows(record, {});
     await dns.flush();
+    if (stage !== "joined") this.#note(record);
   }
 
-  /** Takes it away altogether; gone already is success. */
+  /** Takes it away altogether; gone already is success. One that fails may be repeated: the record goes last. */
   async forget(id: string): Promise<void> {
     const { desired, sandboxes, sites, bridge, naming, dns } = this.#needs;
     const record = desired.sandboxes.get(id);
     if (record === undefined) return;
     await dns.close(id);
     naming.deleteSandbox(record);
-    desired.deleteSandbox(id);
+    desired.setSandbox({ ...record, stage: "made" });
     await sites.rebalance(record.spec.serviceId === undefined ? [] : [record.spec.serviceId]);
     sites.forgetFlows(record, { streams: true });
     sandboxes.remove(id);
     if (record.gatewayAddress !== undefined) bridge.release(record.gatewayAddress);
+    desired.deleteSandbox(id);
     for (const { networkId } of record.spec.attachments) sites.removeIdle(networkId);
   }
 

@@ -1,5 +1,5 @@
 // What a service asks of its containers reaches them, and what the docker command does with containers works on them.
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { after, before, suite, test } from "node:test";
 import { Host, until } from "./host.ts";
@@ -158,8 +158,14 @@ suite("containers", () => {
       async () => !/10\.0\.2\./.test(await host.docker("exec", "two", "ip", "-4", "-o", "addr")),
       "the interface is gone",
     );
+    const { code } = await host.tryDocker("exec", "two", "nslookup", "-timeout=2", "two.second");
+    notEqual(code, 0, "its name there is gone");
     await host.docker("rm", "-f", "two");
+    await until(async () => !/"two"/.test(await host.docker("network", "inspect", "second")), "nobody is on it");
     await until(async () => (await host.tryDocker("network", "rm", "second")).code === 0, "the network can be removed");
+    await service("later", []);
+    match(await host.docker("network", "inspect", "net"), /"Name": "later\.1\./);
+    await gone("later");
   });
 
   test("tasks reach the world through the gateway bridge, masqueraded, and those of an internal network do not", async () => {

@@ -1,6 +1,7 @@
 // Lets attachments go when their containers do, whoever removes them: `docker rm`, `--rm` at its end, `podman rm` on the host, or somebody
 // while the daemon was down. The daemon runs one of these for its whole life.
-import { messageOf } from "../../model/errors.ts";
+import { pause } from "../../model/clock.ts";
+import { hasCode, messageOf } from "../../model/errors.ts";
 import type { TaskId } from "../../model/ids.ts";
 import { ATTACHMENT_LABEL, type EngineContext } from "./context.ts";
 import { list, object, strings, text } from "./json.ts";
@@ -8,11 +9,23 @@ import { LIBPOD } from "./upstream.ts";
 
 /** A container is created within this after its attachment, or never: the daemon died between the two. */
 const CREATION_MS = 60_000;
+const AGAIN_MS = 1_000;
 
 type Needs = Pick<EngineContext, "upstream" | "feed" | "attachments" | "clock" | "log">;
 
-/** Resolves when the signal aborts. */
+/** Resolves when the signal aborts. Whatever goes wrong, it begins again with a comparison. */
 export async function keepAttachments(ctx: Needs, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await follow(ctx, signal);
+    } catch (e) {
+      ctx.log.warn({ err: messageOf(e) }, "cannot keep attachments and containers in step; will try again");
+    }
+    await pause(ctx.clock, AGAIN_MS, signal);
+  }
+}
+
+async function follow(ctx: Needs, signal: AbortSignal): Promise<void> {
   const items = await ctx.feed.follow(signal);
   await sweep(ctx);
   for await (const item of items) {
@@ -23,11 +36,15 @@ export async function keepAttachments(ctx: Needs, signal: AbortSignal): Promise<
 }
 
 async function released(ctx: Needs, containerId: string): Promise<void> {
-  for (const { taskId, containerId: of } of ctx.attachments.list()) if (of === containerId) await release(ctx, taskId);
+  for (const { taskId, containerId: of } of ctx.attachments.list()) {
+    if (of === containerId) await ctx.attachments.release(taskId);
+  }
 }
 
 /** Compares the attachments with the containers that there are. */
 async function sweep(ctx: Needs): Promise<void> {
+  // Before the containers are listed: one that is made meanwhile is not to be missed.
+  const known = ctx.attachments.list();
   let containers: readonly unknown[];
   try {
     const query = { all: "true", filters: JSON.stringify({ label: [ATTACHMENT_LABEL] }) };
@@ -37,18 +54,18 @@ async function sweep(ctx: Needs): Promise<void> {
     return; // it comes back with a gap, and then this is done
   }
   const kept = new Map(containers.map((c) => [strings(object(c).Labels)[ATTACHMENT_LABEL], text(object(c).Id)]));
-  for (const { taskId, containerId, createdAt } of ctx.attachments.list()) {
+  for (const { taskId, containerId, createdAt } of known) {
     const found = kept.get(taskId);
-    if (found !== undefined) {
-      if (containerId === "") await ctx.attachments.bind(taskId, found);
-    } else if (containerId !== "" || ctx.clock.now() - Date.parse(createdAt) > CREATION_MS) await release(ctx, taskId);
+    const isLate = ctx.clock.now() - Date.parse(createdAt) > CREATION_MS;
+    if (found === undefined && (containerId !== "" || isLate)) await ctx.attachments.release(taskId);
+    if (found !== undefined && containerId === "") await bind(ctx, taskId, found);
   }
 }
 
-async function release(ctx: Needs, taskId: TaskId): Promise<void> {
+async function bind(ctx: Needs, taskId: TaskId, containerId: string): Promise<void> {
   try {
-    await ctx.attachments.release(taskId);
+    await ctx.attachments.bind(taskId, containerId);
   } catch (e) {
-    ctx.log.warn({ task: taskId, err: messageOf(e) }, "cannot release the attachment of a container that is gone");
+    if (!hasCode(e, "not_found")) throw e; // it was released meanwhile
   }
 }
