@@ -96,9 +96,10 @@ export class AttachmentRunner {
     if (containerId) {
       const hostname = task.spec.ContainerSpec?.Hostname || containerId.slice(0, 12);
       await network.setContainer(this.sandboxId, { containerId, hostname });
-      // It may have ended while no daemon could see it.
-      const runs = (await engine.inspectContainer(containerId))?.state === "running";
-      await (runs ? network.join(this.sandboxId) : network.leave(this.sandboxId));
+      const state = (await engine.inspectContainer(containerId))?.state;
+      if (state === "running") await network.join(this.sandboxId);
+      // It ended while no daemon could see it. One that is only created is about to be started, and joins then.
+      if (state === "exited" || state === "stopped") await network.leave(this.sandboxId);
     }
     this.#plumbedFor = task;
     this.#report("running", "started");
