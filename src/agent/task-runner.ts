@@ -140,7 +140,12 @@ export class TaskRunner {
       case "prepare":
         return this.#failing("rejected", "preparing", () => this.#prepare());
       case "start":
-        return this.#failing("failed", "starting", () => limiter.run(() => this.#start()));
+        return this.#failing(
+          "failed",
+          "starting",
+          () => limiter.run(() => this.#start()),
+          "starting container failed: ",
+        );
       case "adopt": {
         await this.#plumb();
         if (await this.#hasEnded()) return;
@@ -171,14 +176,14 @@ export class TaskRunner {
   }
 
   /** Turns a refusal into the end of the task; only an engine that is away is worth another try. */
-  async #failing(state: "rejected" | "failed", message: string, work: () => Promise<void>): Promise<void> {
+  async #failing(state: "rejected" | "failed", message: string, work: () => Promise<void>, prefix = ""): Promise<void> {
     try {
       await work();
     } catch (e) {
       if (hasCode(e, "unavailable")) throw e;
       this.#log.info({ error: messageOf(e), state }, "the task cannot run");
       await this.#unplumb();
-      this.#report(state, message, messageOf(e));
+      this.#report(state, message, `${prefix}${messageOf(e)}`);
     }
   }
 

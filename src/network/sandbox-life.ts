@@ -117,7 +117,17 @@ export class SandboxLife {
     sandboxes.remove(id);
     if (record.gatewayAddress !== undefined) bridge.release(record.gatewayAddress);
     desired.deleteSandbox(id);
+    this.#renameService(record);
     for (const { networkId } of record.spec.attachments) sites.removeIdle(networkId);
+  }
+
+  /** A service that has left a network has its names there no longer than its last task. */
+  #renameService({ spec }: SandboxRecord): void {
+    const { desired, naming } = this.#needs;
+    const service = spec.serviceId === undefined ? undefined : desired.services.get(spec.serviceId);
+    if (service === undefined) return;
+    const balanced = desired.balancedOn(service);
+    if (spec.attachments.some((a) => !balanced.includes(a.networkId))) naming.setService(service);
   }
 
   #writeFiles(record: SandboxRecord): void {

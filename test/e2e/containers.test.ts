@@ -168,6 +168,34 @@ suite("containers", () => {
     await gone("later");
   });
 
+  test("a service that leaves a network keeps its name on the other, and has none on the one it left", async () => {
+    await host.docker("network", "create", "-d", "overlay", "extra");
+    await host.docker(
+      "service",
+      "create",
+      "-d",
+      "--name",
+      "mover",
+      "--network",
+      "net",
+      "--network",
+      "extra",
+      "--no-resolve-image",
+      "containous/whoami",
+    );
+    await service("watcher", ["--network", "extra"]);
+    await running("mover", 1);
+    match(await exec("watcher", "curl", "-s", "-m", "5", "mover"), /^Hostname: /);
+    await host.docker("service", "update", "-d", "--network-rm", "extra", "mover");
+    const address = async (name: string) => (await exec("watcher", "dig", "+short", name)).trim();
+    await until(async () => (await address("mover.extra")) === "", "it has no name on the network it left");
+    match(await address("mover"), /^10\.0\.1\.\d+$/);
+    match(await exec("watcher", "curl", "-s", "-m", "5", "mover"), /^Hostname: /);
+    await gone("mover");
+    await gone("watcher");
+    await host.docker("network", "rm", "extra");
+  });
+
   test("tasks reach the world through the gateway bridge, masqueraded, and those of an internal network do not", async () => {
     await service("out", []);
     match(await exec("out", "ping", "-c", "1", "-W", "2", "192.0.2.2"), /0% packet loss/);

@@ -68,16 +68,18 @@ function switchOff(host: Host): void {
   rmSync(join(host.dir, "podman-run"), { recursive: true, force: true });
 }
 
-/** Podman, its monitors, and the processes in the host's containers. */
+/**
+ * Podman and its monitors, by their arguments; and the processes in the host's containers, by their root, which is in its storage. Nobody
+ * else's: other hosts, and other people's Podman, run beside this one.
+ */
 function belongs(pid: number, host: Host): boolean {
-  if (pid === process.pid) return false;
   try {
-    const cgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8");
-    const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-    const mounts = readFileSync(`/proc/${pid}/mounts`, "utf8");
-    return (
-      (argv.includes(host.dir) && !argv.includes("node")) || (cgroup.includes("libpod") && mounts.includes(host.dir))
-    );
+    const [program = "", ...args] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    if (/(podman|conmon)$/.test(program)) return args.some((a) => a.startsWith(`${host.dir}/`));
+    const root = readFileSync(`/proc/${pid}/mountinfo`, "utf8")
+      .split("\n")
+      .find((line) => line.split(" ")[4] === "/");
+    return root?.includes(`${host.dir}/podman/`) === true;
   } catch {
     return false; // gone
   }

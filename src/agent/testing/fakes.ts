@@ -79,8 +79,7 @@ export class FakeEngine implements EngineParts {
   startContainer = async (id: string) => {
     this.#answer();
     if (this.diesOverStart-- > 0) throw new SkepError("unavailable", `podman died while it started container ${id}`);
-    if (this.#get(id).image === "broken:latest")
-      throw new SkepError("invalid", "starting container failed: no such file");
+    if (this.#get(id).image === "broken:latest") throw new SkepError("invalid", "no such file");
     const pid = this.#pid++;
     this.#set(id, { state: "running", pid });
     return { pid };
