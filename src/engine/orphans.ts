@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Log } from "../model/log.ts";
-import { argvOf, isAlive } from "./podman-host.ts";
+import { argvOf, isAlive, send } from "./podman-host.ts";
 import type { ContainerSummary } from "./port.ts";
 
 const run = promisify(execFile);
@@ -48,7 +48,7 @@ export async function endOrphans(
  */
 export async function settle(exitDir: string): Promise<void> {
   const tmpdir = dirname(exitDir);
-  for (const { pid } of await processes((p) => isExecOf(p, tmpdir))) if (await isChildless(pid)) end(pid);
+  for (const { pid } of await processes((p) => isExecOf(p, tmpdir))) if (await isChildless(pid)) send(pid, "SIGKILL");
   const isEnding = async (p: Running) =>
     (isConmonOf(p, exitDir) && (await isChildless(p.pid))) || isCleanupOf(p, tmpdir);
   for (const deadline = Date.now() + CLEANUP_TIMEOUT_MS; Date.now() < deadline; await delay(POLL_MS)) {
@@ -89,14 +89,6 @@ async function isChildless(pid: number): Promise<boolean> {
     return (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim() === "" && (await isAlive(pid));
   } catch {
     return false; // it ended by itself just now
-  }
-}
-
-function end(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (e) {
-    if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e; // ESRCH: it ended by itself
   }
 }
 

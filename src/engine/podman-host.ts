@@ -77,6 +77,24 @@ export async function hasSystemd(): Promise<boolean> {
   return exists("/run/systemd/system");
 }
 
+/** Whether the process is alive and belongs to this container: its control group is named after it, so a reused pid is told apart. */
+export async function isProcessOf(pid: number, containerId: string): Promise<boolean> {
+  try {
+    return (await readFile(`/proc/${pid}/cgroup`, "utf8")).includes(containerId) && (await isAlive(pid));
+  } catch {
+    return false; // no such process
+  }
+}
+
+/** Sends a signal; a process that has ended is fine. */
+export function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e; // ESRCH: it ended by itself
+  }
+}
+
 /** Whether the process still exists and is not a zombie. */
 export async function isAlive(pid: number): Promise<boolean> {
   try {

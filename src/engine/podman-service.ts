@@ -10,7 +10,7 @@ import { messageOf, SkepError } from "../model/errors.ts";
 import type { Log } from "../model/log.ts";
 import type { PodmanClient } from "./http-client.ts";
 import { type PodmanStorage, podmanCommand } from "./podman-config.ts";
-import { findService, isAlive } from "./podman-host.ts";
+import { findService, isAlive, send } from "./podman-host.ts";
 import { mountPoints, noteStorageMounts, removeStorageMounts } from "./storage-mounts.ts";
 
 /** Podman answers about 100 ms after its start; much later it will not. */
@@ -185,13 +185,5 @@ async function terminate(pid: number): Promise<void> {
   while (await isAlive(pid)) {
     if (Date.now() > deadline) send(pid, "SIGKILL");
     await delay(POLL_MS);
-  }
-}
-
-function send(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (e) {
-    if ((e as NodeJS.ErrnoException).code !== "ESRCH") throw e; // ESRCH: it ended by itself
   }
 }

@@ -2,10 +2,12 @@
 // process is gone (so that listing waits too), and knows only whole seconds.
 import { setTimeout as delay } from "node:timers/promises";
 import { hasCode, SkepError } from "../model/errors.ts";
+import { isProcessOf, send } from "./podman-host.ts";
 import type { ContainerEngine, ContainerState, StopOptions } from "./port.ts";
 
 /** How often to look in person, in case the exit itself was not heard. */
 const CHECK_MS = 1_000;
+const POLL_MS = 10;
 
 /** What of the engine is needed; `resumeContainer` ends a pause, and a container that is not paused is fine. */
 export type Stopper = Pick<ContainerEngine, "inspectContainer" | "killContainer" | "onExit"> & {
@@ -35,10 +37,19 @@ export async function stopProcess(
     while (!death.signal.aborted) {
       await waitFor(death.signal, CHECK_MS, options.signal);
       const now = await engine.inspectContainer(container.id);
-      if (now === undefined || !isUp(now)) return;
+      if (now === undefined || !isUp(now)) break;
     }
   } finally {
     off();
+  }
+  await endByHand(container);
+}
+
+/** Podman takes a container whose conmon was killed for stopped, and sends its process no signal any more: then we do. */
+async function endByHand({ id, pid }: ContainerState): Promise<void> {
+  while (pid > 0 && (await isProcessOf(pid, id))) {
+    send(pid, "SIGKILL");
+    await delay(POLL_MS);
   }
 }
 

@@ -1,6 +1,6 @@
 // Bad input and faults on a real host: each is answered as Docker answers it, and nothing that worked before stops working.
 import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { Host, until } from "./host.ts";
@@ -213,6 +213,20 @@ suite("faults", () => {
     await runs("client", 1);
   });
 
+  test("a task whose monitor was killed is still stopped when it is to go, process and all", async () => {
+    await host.docker(...create("orphan", "--stop-grace-period", "1s"), "xiaopeng163/net-box", "sleep", "inf");
+    await runs("orphan", 1);
+    const id = await host.docker("ps", "-q", "--no-trunc", "--filter", "name=orphan.1.");
+    const pid = Number(await host.docker("inspect", "-f", "{{.State.Pid}}", id));
+    process.kill(monitorOf(id), "SIGKILL");
+    await host.docker("service", "rm", "orphan");
+    await until(
+      async () => (await host.docker("ps", "-aq", "--filter", "name=orphan.")) === "",
+      "its container is gone",
+    );
+    ok(!existsSync(`/proc/${pid}`), "and its process");
+  });
+
   test("`down` leaves the tasks running, and the next `up` has them", async () => {
     const from = await client();
     const before = await host.docker("ps", "-q", "--no-trunc");
@@ -289,15 +303,28 @@ async function table(): Promise<string> {
   return all.map((o) => o.stdout).join("\n");
 }
 
+/** The conmon of a container. */
+function monitorOf(containerId: string): number {
+  for (const pid of readdirSync("/proc").filter((p) => /^\d+$/.test(p))) {
+    const argv = argvOf(pid);
+    if (argv[0]?.endsWith("conmon") && !argv.includes("-e") && argv.includes(containerId)) return Number(pid);
+  }
+  throw new Error(`no conmon of ${containerId}`);
+}
+
+function argvOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return []; // gone meanwhile
+  }
+}
+
 /** The pid of this host's own `podman system service`. */
 function podmanService(): number {
   for (const pid of readdirSync("/proc").filter((p) => /^\d+$/.test(p))) {
-    try {
-      const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      if (argv.includes("service") && argv.some((a) => a.includes(host.execRoot))) return Number(pid);
-    } catch {
-      // gone meanwhile
-    }
+    const argv = argvOf(pid);
+    if (argv.includes("service") && argv.some((a) => a.includes(host.execRoot))) return Number(pid);
   }
   throw new Error("no podman service runs");
 }
