@@ -48,7 +48,7 @@ async function sweep(ctx: Needs): Promise<void> {
   let containers: readonly unknown[];
   try {
     const query = { all: "true", filters: JSON.stringify({ label: [ATTACHMENT_LABEL] }) };
-    containers = list(await ctx.upstream.json("GET", `${LIBPOD}/containers/json`, { query }));
+    containers = list(await ctx.upstream.listing(`${LIBPOD}/containers/json`, { query }));
   } catch (e) {
     ctx.log.warn({ err: messageOf(e) }, "cannot compare attachments with containers: the engine does not answer");
     return; // it comes back with a gap, and then this is done

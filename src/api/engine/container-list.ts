@@ -2,7 +2,7 @@
 // asked for and chosen from here; skep's own get their networks from task-networks.ts.
 import { readlink } from "node:fs/promises";
 import { familiarImageName } from "../../engine/index.ts";
-import { hasCode, SkepError } from "../../model/errors.ts";
+import { SkepError } from "../../model/errors.ts";
 import { type ApiRequest, boolParam, type Reply } from "../http.ts";
 import type { CommandLines } from "./command-lines.ts";
 import { type EngineContext, INTERNAL_LABELS, TASK_LABEL } from "./context.ts";
@@ -71,13 +71,8 @@ export async function listContainers(ctx: EngineContext, lines: CommandLines, re
 export async function allContainers(ctx: EngineContext, size: boolean, signal?: AbortSignal): Promise<Entry[]> {
   const ask = signal === undefined ? {} : { signal };
   const [compat, libpod, aliases] = await Promise.all([
-    whole(() =>
-      ctx.upstream.json("GET", `${COMPAT}/containers/json`, {
-        ...ask,
-        query: { all: "1", ...(size ? { size: "1" } : {}) },
-      }),
-    ),
-    ctx.upstream.json("GET", `${LIBPOD}/containers/json`, { ...ask, query: { all: "true" } }),
+    ctx.upstream.listing(`${COMPAT}/containers/json`, { ...ask, query: { all: "1", ...(size ? { size: "1" } : {}) } }),
+    ctx.upstream.listing(`${LIBPOD}/containers/json`, { ...ask, query: { all: "true" } }),
     bridgeAlias(ctx.upstream),
   ]);
   const details = new Map(list(libpod).map((d) => [text(object(d).Id), object(d)]));
@@ -85,20 +80,6 @@ export async function allContainers(ctx: EngineContext, size: boolean, signal?: 
   return list(compat)
     .map((c) => entry(ctx, object(c), details.get(text(object(c).Id)) ?? {}, aliases, hostNet))
     .sort((a, b) => b.created - a.created);
-}
-
-/** How often a list is asked for that containers keep vanishing from. */
-const LIST_TRIES = 20;
-
-/** Podman gives up a list when one container is removed while it is made: it is made anew then. */
-async function whole(ask: () => Promise<unknown>): Promise<unknown> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await ask();
-    } catch (e) {
-      if (tries === LIST_TRIES || !hasCode(e, "not_found")) throw e;
-    }
-  }
 }
 
 function entry(

@@ -102,7 +102,7 @@ async function info(ctx: EngineContext, facts: StaticFacts): Promise<Reply> {
     facts.get(`${LIBPOD}/info`),
     ctx.swarmInfo(),
     ctx.upstream.json("GET", `${LIBPOD}/images/json`).then(list),
-    ctx.upstream.json("GET", `${LIBPOD}/containers/json`, { query: { all: "true" } }).then(list),
+    ctx.upstream.listing(`${LIBPOD}/containers/json`, { query: { all: "true" } }).then(list),
   ]);
   const host = object(libpod.host);
   const runtime = object(host.ociRuntime);
@@ -216,7 +216,7 @@ async function diskUsage(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
     wanted("image") ? allImages(ctx, req.minor) : undefined,
     wanted("image") || wanted("container") ? allContainers(ctx, true, req.signal) : [],
     wanted("volume") ? volumesWithUsage(ctx) : undefined,
-    wanted("image") ? ctx.upstream.json("GET", `${LIBPOD}/system/df`).then(object) : {},
+    wanted("image") ? ctx.upstream.listing(`${LIBPOD}/system/df`).then(object) : {},
   ]);
   return {
     json: {

@@ -3,13 +3,16 @@
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
-import { messageOf, SkepError } from "../../model/errors.ts";
+import { hasCode, messageOf, SkepError } from "../../model/errors.ts";
 import { refusal, type Subject } from "./refusals.ts";
 
 /** The Docker API version that every Podman since 4.0 serves. */
 export const COMPAT = "/v1.41";
 /** The version of Podman's own API that every Podman since 4.0 serves. */
 export const LIBPOD = "/v4.0.0/libpod";
+
+/** How often a list is asked for that containers keep vanishing from. */
+const LISTING_TRIES = 20;
 /** Far more than any JSON answer of an engine with thousands of containers. */
 const ANSWER_LIMIT_BYTES = 256 * 1024 * 1024;
 
@@ -92,6 +95,20 @@ export class Upstream {
     const { status, text } = await this.ask(method, path, ask);
     if (status >= 300) throw refusal(status, text, ask.subject);
     return text.trim() === "" ? undefined : parseJson(text, path);
+  }
+
+  /**
+   * The JSON of an answer over many containers. Podman gives such an answer up when one of them is removed while it is made: it is asked anew
+   * then. @throws SkepError as `json` does
+   */
+  async listing(path: string, ask: Ask = {}): Promise<unknown> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.json("GET", path, ask);
+      } catch (e) {
+        if (tries === LISTING_TRIES || !hasCode(e, "not_found")) throw e;
+      }
+    }
   }
 
   /** A connection for raw streams; either side may close its half. @throws SkepError "unavailable" */

@@ -103,7 +103,7 @@ async function prune(ctx: EngineContext, req: ApiRequest): Promise<Reply> {
 export async function volumeSizes(
   ctx: Pick<EngineContext, "upstream">,
 ): Promise<ReadonlyMap<string, { readonly Size: number; readonly RefCount: number }>> {
-  const answer = object(await ctx.upstream.json("GET", `${LIBPOD}/system/df`));
+  const answer = object(await ctx.upstream.listing(`${LIBPOD}/system/df`));
   return new Map(
     list(answer.Volumes).map((v) => {
       const { VolumeName, Size, Links } = object(v);
