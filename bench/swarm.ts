@@ -14,7 +14,11 @@ const host = await Host.swarm();
 try {
   await host.docker("network", "create", "-d", "overlay", "bench");
   const idleMb = await settledMemory();
-  row("daemon + podman service, idle", `${idleMb.toFixed(0)} MB`);
+  const idleRss = rssMb([host.pid(), ...pidsOf("podman")]);
+  row(
+    "daemon + podman service, idle",
+    `${idleMb.toFixed(0)} MB (${idleRss.toFixed(0)} MB resident, shared pages counted twice)`,
+  );
 
   const created = performance.now();
   await host.docker(
@@ -34,7 +38,7 @@ try {
   row(`service create, ${REPLICAS} replicas until all run`, `${((performance.now() - created) / 1000).toFixed(2)} s`);
 
   const loadedMb = await settledMemory();
-  const conmonMb = rssMb(pidsOf("conmon"));
+  const conmonMb = pssMb(pidsOf("conmon"));
   row("each task adds (daemon, podman, conmon)", `${((loadedMb - idleMb + conmonMb) / REPLICAS).toFixed(2)} MB`);
 
   const before = cpuS();
@@ -88,7 +92,7 @@ async function settledMemory(): Promise<number> {
   let last = Number.POSITIVE_INFINITY;
   for (;;) {
     await delay(3000);
-    const now = rssMb([host.pid(), ...pidsOf("podman")]);
+    const now = pssMb([host.pid(), ...pidsOf("podman")]);
     if (now > last - 2) return now;
     last = now;
   }
@@ -105,8 +109,14 @@ function pidsOf(name: string): number[] {
     });
 }
 
-/** Proportional set size: what is shared among processes counts once. */
+/** Resident set size, as ps shows it. */
 function rssMb(pids: readonly number[]): number {
+  const kb = pids.map((pid) => Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0));
+  return kb.reduce((a, b) => a + b, 0) / 1024;
+}
+
+/** Proportional set size: what is shared among processes counts once. */
+function pssMb(pids: readonly number[]): number {
   const kb = pids.map((pid) => Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0));
   return kb.reduce((a, b) => a + b, 0) / 1024;
 }
